@@ -1,0 +1,48 @@
+package command
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// Both scripts ask the binary itself what could come next, by a flag that the
+// cli package understands.
+const (
+	bashCompletion = `_complete_%[2]s() {
+  local cur=${COMP_WORDS[COMP_CWORD]}
+  COMPREPLY=($(compgen -W "$("${COMP_WORDS[@]:0:COMP_CWORD}" ${cur:+"$cur"} --generate-bash-completion 2>/dev/null)" -- "$cur"))
+}
+complete -o default -F _complete_%[2]s %[1]s
+`
+	zshCompletion = `#compdef %[1]s
+_complete_%[2]s() {
+  local -a choices
+  choices=(${(f)"$(${words[1,CURRENT-1]} ${words[CURRENT]} --generate-bash-completion 2>/dev/null)"})
+  _describe choice choices || _files
+}
+compdef _complete_%[2]s %[1]s
+`
+)
+
+func writeCompletion(w io.Writer, app *cli.App, shell string) error {
+	name := strings.ReplaceAll(app.Name, "-", "_")
+	switch shell {
+	case "bash":
+		_, err := fmt.Fprintf(w, bashCompletion, app.Name, name)
+		return err
+	case "zsh":
+		_, err := fmt.Fprintf(w, zshCompletion, app.Name, name)
+		return err
+	case "fish":
+		script, err := app.ToFishCompletion()
+		if err != nil {
+			return fmt.Errorf("completion for fish: %w", err)
+		}
+		_, err = io.WriteString(w, script)
+		return err
+	}
+	return UsageErrorf("--completion %q: want bash, zsh or fish", shell)
+}

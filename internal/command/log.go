@@ -1,0 +1,110 @@
+package command
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/mattn/go-isatty"
+	"github.com/rs/zerolog"
+	"github.com/urfave/cli/v2"
+)
+
+const (
+	formatText = "text"
+	formatJSON = "json"
+)
+
+type level int
+
+const (
+	levelDebug level = iota
+	levelNotice
+	levelWarn
+	levelError
+)
+
+var levelNames = [...]string{"debug", "notice", "warn", "error"}
+
+func (l level) String() string { return levelNames[l] }
+
+// Log writes what happens to stderr, in the shape
+//
+//	| 1732440000 | Notice | message key=value
+//
+// or as JSON, an object a line. It is safe for concurrent use.
+type Log struct {
+	out   zerolog.Logger
+	least level
+}
+
+func newLog(w *os.File, format string, least level) *Log {
+	var out io.Writer = w
+	if format == formatText {
+		out = textWriter(w)
+	}
+	return &Log{out: zerolog.New(out), least: least}
+}
+
+// Debug, Notice, Warn and Error start a log line, see [zerolog.Event].
+func (l *Log) Debug() *zerolog.Event  { return l.event(levelDebug) }
+func (l *Log) Notice() *zerolog.Event { return l.event(levelNotice) }
+func (l *Log) Warn() *zerolog.Event   { return l.event(levelWarn) }
+func (l *Log) Error() *zerolog.Event  { return l.event(levelError) }
+
+// event writes level and time itself: zerolog has no level "notice", and
+// keeps its time format in a global variable.
+func (l *Log) event(lv level) *zerolog.Event {
+	if lv < l.least {
+		return nil // on which all methods of an Event do nothing
+	}
+	return l.out.Log().
+		Str(zerolog.LevelFieldName, lv.String()).
+		Int64(zerolog.TimestampFieldName, time.Now().Unix())
+}
+
+func textWriter(w *os.File) io.Writer {
+	colour := isatty.IsTerminal(w.Fd()) && os.Getenv("NO_COLOR") == ""
+	return zerolog.ConsoleWriter{
+		Out:        w,
+		NoColor:    !colour,
+		PartsOrder: []string{zerolog.TimestampFieldName, zerolog.LevelFieldName, zerolog.MessageFieldName},
+
+		FormatTimestamp: func(v any) string { return fmt.Sprintf(" | %v", v) },
+		FormatLevel:     func(v any) string { return "| " + title(fmt.Sprint(v), colour) },
+		FormatMessage:   func(v any) string { return fmt.Sprintf("| %v", v) },
+	}
+}
+
+// title is the level as the text shows it.
+func title(name string, colour bool) string {
+	const yellow, red = "33", "31"
+	text, code := strings.ToUpper(name[:1])+name[1:], ""
+	switch name {
+	case levelWarn.String():
+		text, code = "Warning", yellow
+	case levelError.String():
+		code = red
+	}
+	if !colour || code == "" {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+// setUp reads the log flags.
+func setUp(c *cli.Context, env *Env) error {
+	format := c.String("log-format")
+	if format != formatText && format != formatJSON {
+		return UsageErrorf("--log-format %q: want text or json", format)
+	}
+	for i, name := range levelNames {
+		if name == c.String("log-level") {
+			*env.Log = *newLog(env.Stderr, format, level(i))
+			return nil
+		}
+	}
+	return UsageErrorf("--log-level %q: want one of %s", c.String("log-level"), strings.Join(levelNames[:], ", "))
+}

@@ -1,0 +1,49 @@
+// Package lines reads the messages that a client sends, one a line.
+package lines
+
+import (
+	"bufio"
+	"errors"
+	"io"
+)
+
+// Reader splits a stream into lines of at most a given length, without ever
+// holding more than that of a line that is longer. It is not safe for
+// concurrent use.
+type Reader struct {
+	r   *bufio.Reader
+	max int
+}
+
+// NewReader returns a Reader of lines of at most max bytes each, the newline
+// not counted.
+func NewReader(r io.Reader, max int) *Reader {
+	return &Reader{r: bufio.NewReaderSize(r, max+len("\n")), max: max}
+}
+
+// Next returns the next line without its newline, valid until the next call,
+// and its length in bytes. Of a line longer than the limit it returns the
+// length and no text. A last line needs no newline. At the end it fails with
+// [io.EOF], which, unlike other errors, no line comes with.
+func (r *Reader) Next() (line []byte, length int, err error) {
+	line, err = r.r.ReadSlice('\n')
+	switch {
+	case err == nil:
+		return line[:len(line)-1], len(line) - 1, nil
+	case errors.Is(err, io.EOF) && len(line) > 0:
+		return line, len(line), nil
+	case !errors.Is(err, bufio.ErrBufferFull):
+		return nil, 0, err
+	}
+	length = len(line)
+	for errors.Is(err, bufio.ErrBufferFull) {
+		line, err = r.r.ReadSlice('\n')
+		length += len(line)
+	}
+	if err == nil {
+		length-- // the newline
+	} else if !errors.Is(err, io.EOF) {
+		return nil, length, err
+	}
+	return nil, length, nil
+}
