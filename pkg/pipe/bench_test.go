@@ -1,0 +1,104 @@
+package pipe_test
+
+import (
+	"context"
+	"io"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/pkg/fork"
+	"example.com/ipcsuite/pkg/pipe"
+)
+
+func TestMain(m *testing.M) {
+	fork.Dispatch(fork.Roles{"pong": pong})
+	os.Exit(m.Run())
+}
+
+// BenchmarkWriteRead is a write of 64 bytes and the read that returns them, in one
+// thread: the system calls without a wake-up.
+func BenchmarkWriteRead(b *testing.B) {
+	for _, bb := range []struct {
+		name  string
+		flags int
+	}{{"stream", 0}, {"packet", unix.O_DIRECT}} {
+		b.Run(bb.name, func(b *testing.B) {
+			r, w := newPipe(b, bb.flags)
+			msg, buf := make([]byte, 64), make([]byte, pipe.Atomic)
+			b.SetBytes(int64(len(msg)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := unix.Write(w, msg); err != nil {
+					b.Fatal(err)
+				}
+				if n, err := unix.Read(r, buf); n != len(msg) || err != nil {
+					b.Fatal(n, err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkRoundTrip is 64 bytes to another process and back, with files in blocking
+// mode and with files in the runtime's poller. It is why New makes the former.
+func BenchmarkRoundTrip(b *testing.B) {
+	for _, bb := range []struct {
+		name  string
+		flags int
+	}{{"blocking", 0}, {"poller", unix.O_NONBLOCK}} {
+		b.Run(bb.name, func(b *testing.B) {
+			childR, w, err := pipe.New(bb.flags)
+			if err != nil {
+				b.Fatal(err)
+			}
+			r, childW, err := pipe.New(bb.flags)
+			if err != nil {
+				b.Fatal(err)
+			}
+			child := fork.Command("pong")
+			child.ExtraFiles = []*os.File{childR, childW}
+			if err := child.Start(); err != nil {
+				b.Fatal(err)
+			}
+			childR.Close()
+			childW.Close()
+
+			msg, buf := make([]byte, 64), make([]byte, 64)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := w.Write(msg); err != nil {
+					b.Fatal(err)
+				}
+				if n, err := r.Read(buf); n != len(msg) || err != nil {
+					b.Fatal(n, err)
+				}
+			}
+			w.Close() // end of file for the child
+			if err := child.Wait(); err != nil {
+				b.Error(err)
+			}
+			r.Close()
+		})
+	}
+}
+
+// pong is the other process: it sends back what it gets.
+func pong(context.Context, []string) int {
+	r := os.NewFile(uintptr(fork.FD(0)), "ping")
+	w := os.NewFile(uintptr(fork.FD(1)), "pong")
+	buf := make([]byte, 64)
+	for {
+		n, err := r.Read(buf)
+		if err == io.EOF {
+			return 0
+		}
+		if err != nil {
+			return 1
+		}
+		if _, err := w.Write(buf[:n]); err != nil {
+			return 1
+		}
+	}
+}
