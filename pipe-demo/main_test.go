@@ -1,0 +1,185 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"example.com/ipcsuite/pkg/fork"
+)
+
+// TestMain makes the test binary be pipe-demo where a script calls it, and the
+// child where pipe-demo starts one.
+func TestMain(m *testing.M) {
+	fork.Dispatch(fork.Roles{childRole: printMessages})
+	if os.Getenv(asPipeDemo) != "" {
+		main()
+	}
+	testscript.Main(m, map[string]func(){"pipe-demo": main})
+}
+
+const asPipeDemo = "TEST_AS_PIPE_DEMO"
+
+// quickExit, as GORACE, keeps the race detector from holding every process for
+// a second at its exit, which is longer than the parent waits for its child.
+const quickExit = "atexit_sleep_ms=0"
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("GORACE", quickExit)
+			return nil
+		},
+	})
+}
+
+// session is a pipe-demo that has printed its first message and sleeps.
+type session struct {
+	cmd    *exec.Cmd
+	out    *bufio.Scanner
+	stderr *strings.Builder
+	child  int
+}
+
+func start(t *testing.T) *session {
+	t.Helper()
+	s := &session{stderr: new(strings.Builder)}
+	s.cmd = exec.Command("/proc/self/exe", "--interval", "1h")
+	s.cmd.Env = append(os.Environ(), asPipeDemo+"=1", "GORACE="+quickExit)
+	s.cmd.Stderr = s.stderr
+	stdout, err := s.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.cmd.Process.Kill() })
+	s.out = bufio.NewScanner(stdout)
+	if _, err := fmt.Sscanf(s.line(t), "child pid :%d   I am father process : 0", &s.child); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *session) line(t *testing.T) string {
+	t.Helper()
+	if !s.out.Scan() {
+		t.Fatalf("end of output: %v", s.out.Err())
+	}
+	return s.out.Text()
+}
+
+// wait returns the exit code, and fails the test if output is left.
+func (s *session) wait(t *testing.T) int {
+	t.Helper()
+	for s.out.Scan() {
+		t.Errorf("one line more: %q", s.out.Text())
+	}
+	err := s.cmd.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return s.cmd.ProcessState.ExitCode()
+}
+
+func TestParentReportsAChildThatIsKilled(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	if err := syscall.Kill(s.child, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := s.line(t), fmt.Sprintf("Child process %d killed by signal : 9 (SIGKILL)", s.child); got != want {
+		t.Errorf("got line %q, want %q", got, want)
+	}
+	if code := s.wait(t); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	// The first message counts as delivered once the child has said so, which
+	// it may not have come to after the line was printed.
+	if !regexp.MustCompile("messages not delivered: [67] of 7\n$").MatchString(s.stderr.String()) {
+		t.Errorf("stderr %q does not tell how many messages were lost", s.stderr)
+	}
+}
+
+func TestSignalsEndParentAndChild(t *testing.T) {
+	t.Parallel()
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(sig.String(), func(t *testing.T) {
+			t.Parallel()
+			s := start(t)
+			if err := s.cmd.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := s.line(t), "Pipe close, child quit!!!"; got != want {
+				t.Errorf("got line %q, want %q", got, want)
+			}
+			if got, want := s.line(t), fmt.Sprintf("Child process %d quit code : 0", s.child); got != want {
+				t.Errorf("got line %q, want %q", got, want)
+			}
+			if code, want := s.wait(t), 128+int(sig); code != want {
+				t.Errorf("exit code %d, want %d", code, want)
+			}
+		})
+	}
+}
+
+func TestStoppedChildIsKilledWhenItsTimeIsUp(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	if err := syscall.Kill(s.child, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for !stopped(t, s.child) { // it takes its time to stop on another processor
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := s.line(t), fmt.Sprintf("Child process %d killed by signal : 9 (SIGKILL)", s.child); got != want {
+		t.Errorf("got line %q, want %q", got, want)
+	}
+	if code, want := s.wait(t), 128+int(syscall.SIGTERM); code != want {
+		t.Errorf("exit code %d, want %d", code, want)
+	}
+}
+
+func stopped(t *testing.T, pid int) bool {
+	t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Contains(string(stat), ") T ")
+}
+
+func TestChildEndsWithAParentThatIsKilled(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	if err := s.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := s.line(t), "Pipe close, child quit!!!"; got != want {
+		t.Errorf("got line %q, want %q", got, want)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.wait(t) // the end of output: the child held the last copy of stdout
+	}()
+	select {
+	case <-ended:
+	case <-time.After(time.Minute):
+		t.Error("the child lives on")
+	}
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/internal/command"
+	"example.com/ipcsuite/pkg/fork"
+	"example.com/ipcsuite/pkg/pipe"
+)
+
+// stopTime is how long the child may take to end once the pipe is closed.
+const stopTime = 700 * time.Millisecond
+
+type parent struct {
+	env      *command.Env
+	count    int
+	interval time.Duration
+	text     string
+
+	child  *exec.Cmd
+	exited chan struct{} // closed once the child is reaped
+	// messages is the write end of the pipe. In packet mode, so that each
+	// write is one read, also where the child is slower than the parent.
+	messages *os.File
+	// printed is the read end of a second pipe, since one carries data in one
+	// direction only: the child writes a byte for each message it has printed.
+	// So the parent knows what arrived, and prints its own lines behind it.
+	printed   *os.File
+	delivered int
+}
+
+func (p *parent) message(n int) []byte { return fmt.Appendf(nil, "%s : %d", p.text, n) }
+
+// run starts the child, sends the messages, closes the pipe and reaps.
+func (p *parent) run(ctx context.Context) error {
+	if err := p.start(); err != nil {
+		return err
+	}
+	sendErr := p.send(ctx)
+	if sendErr == nil {
+		_, sendErr = fmt.Fprintln(p.env.Stdout, "Pipe close!!!")
+	}
+	_ = p.messages.Close() // nothing is buffered on this side
+	waitErr := p.reap()
+	_ = p.printed.Close()
+
+	lost := ""
+	if n := p.count - p.delivered; n > 0 {
+		lost = fmt.Sprintf(": messages not delivered: %d of %d", n, p.count)
+	}
+	switch {
+	case sendErr != nil && !errors.Is(sendErr, errChildGone):
+		return fmt.Errorf("%w%s", sendErr, lost)
+	case waitErr != nil:
+		return fmt.Errorf("%w%s", waitErr, lost)
+	case sendErr != nil:
+		return fmt.Errorf("%w%s", sendErr, lost)
+	}
+	return nil
+}
+
+func (p *parent) start() error {
+	childReads, messages, err := pipe.New(unix.O_DIRECT)
+	if err != nil {
+		return err
+	}
+	defer childReads.Close() //nolint:errcheck // the child's copy is the one that counts
+	printed, childWrites, err := os.Pipe()
+	if err != nil {
+		_ = messages.Close()
+		return err
+	}
+	defer childWrites.Close() //nolint:errcheck // see above
+
+	p.child = fork.Command(childRole)
+	p.child.Stdout, p.child.Stderr = p.env.Stdout, p.env.Stderr
+	p.child.ExtraFiles = []*os.File{childReads, childWrites}
+	if err := p.child.Start(); err != nil {
+		return fmt.Errorf("start child: %w", err)
+	}
+	p.messages, p.printed = messages, printed
+	p.exited = make(chan struct{})
+	go func() {
+		_ = p.child.Wait() // the state tells more than the error
+		close(p.exited)
+	}()
+	p.env.Log.Debug().Int("pid", p.child.Process.Pid).Msg("started child")
+	return nil
+}
+
+// errChildGone says that the child has closed its ends before its time.
+var errChildGone = errors.New("the child has gone")
+
+// send writes the messages, and waits after each until it is printed.
+func (p *parent) send(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() {
+		_ = p.printed.SetReadDeadline(time.Now()) // ends the wait for the child
+	})()
+	for n := range p.count {
+		if n > 0 {
+			if err := p.pause(ctx); err != nil {
+				return err
+			}
+		}
+		if _, err := p.messages.Write(p.message(n)); err != nil {
+			if errors.Is(err, unix.EPIPE) {
+				return errChildGone
+			}
+			return fmt.Errorf("write the pipe: %w", err)
+		}
+		var ack [1]byte
+		_, err := p.printed.Read(ack[:])
+		switch {
+		case errors.Is(err, io.EOF):
+			return errChildGone
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			return fmt.Errorf("wait for the child: %w", err)
+		}
+		p.delivered++
+	}
+	return nil
+}
+
+// pause waits for the interval between two messages.
+func (p *parent) pause(ctx context.Context) error {
+	timer := time.NewTimer(p.interval)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-p.exited:
+		return errChildGone
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// reap waits for the child, and says how it ended.
+func (p *parent) reap() error {
+	timer := time.AfterFunc(stopTime, func() { _ = p.child.Process.Kill() })
+	<-p.exited
+	timer.Stop()
+
+	pid := p.child.Process.Pid
+	status := p.child.ProcessState.Sys().(syscall.WaitStatus) //nolint:forcetypeassert // on Linux it is one
+	if status.Signaled() {
+		sig := status.Signal()
+		_, _ = fmt.Fprintf(p.env.Stdout, "Child process %d killed by signal : %d (%s)\n", pid, sig, unix.SignalName(sig))
+		return fmt.Errorf("child process %d was killed by %s", pid, unix.SignalName(sig))
+	}
+	_, err := fmt.Fprintf(p.env.Stdout, "Child process %d quit code : %d\n", pid, status.ExitStatus())
+	if err != nil {
+		return err
+	}
+	if status.ExitStatus() != 0 {
+		return fmt.Errorf("child process %d quit with code %d", pid, status.ExitStatus())
+	}
+	return nil
+}
