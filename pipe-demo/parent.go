@@ -73,13 +73,13 @@ func (p *parent) start() error {
 	if err != nil {
 		return err
 	}
-	defer childReads.Close() //nolint:errcheck // the child's copy is the one that counts
+	defer childReads.Close() // the child has its own
 	printed, childWrites, err := os.Pipe()
 	if err != nil {
 		_ = messages.Close()
 		return err
 	}
-	defer childWrites.Close() //nolint:errcheck // see above
+	defer childWrites.Close()
 
 	p.child = fork.Command(childRole)
 	p.child.Stdout, p.child.Stderr = p.env.Stdout, p.env.Stderr

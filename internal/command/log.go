@@ -48,11 +48,17 @@ func newLog(w *os.File, format string, least level) *Log {
 	return &Log{out: zerolog.New(out), least: least}
 }
 
-// Debug, Notice, Warn and Error start a log line, see [zerolog.Event].
-func (l *Log) Debug() *zerolog.Event  { return l.event(levelDebug) }
+// Debug starts a log line about a step that only its maker wants to see.
+func (l *Log) Debug() *zerolog.Event { return l.event(levelDebug) }
+
+// Notice starts a log line about a step.
 func (l *Log) Notice() *zerolog.Event { return l.event(levelNotice) }
-func (l *Log) Warn() *zerolog.Event   { return l.event(levelWarn) }
-func (l *Log) Error() *zerolog.Event  { return l.event(levelError) }
+
+// Warn starts a log line about what went wrong and was mended.
+func (l *Log) Warn() *zerolog.Event { return l.event(levelWarn) }
+
+// Error starts a log line about what failed.
+func (l *Log) Error() *zerolog.Event { return l.event(levelError) }
 
 // event writes level and time itself: zerolog has no level "notice", and
 // keeps its time format in a global variable.

@@ -31,16 +31,16 @@ func explain(op, call string, err error, why string) error {
 // limits and its list of segments with what was asked.
 
 func whyNotCreated(err error, key Key, size int) string {
-	switch err {
-	case unix.EEXIST:
+	switch {
+	case errors.Is(err, unix.EEXIST):
 		return "the key is taken" + found(byKey(key)) + "; open it, or remove it if nobody needs it"
-	case unix.EINVAL:
+	case errors.Is(err, unix.EINVAL):
 		if limit, err := readLimit("shmmax"); err == nil && uint64(size) > limit {
 			return fmt.Sprintf("SHMMAX, the largest size of a segment, is %d bytes (sysctl kernel.shmmax)", limit)
 		}
-	case unix.ENOSPC:
+	case errors.Is(err, unix.ENOSPC):
 		return whyNoSpace(size)
-	case unix.ENOMEM:
+	case errors.Is(err, unix.ENOMEM):
 		return "the kernel cannot promise that much memory (see vm.overcommit_memory in proc_sys_vm(5))"
 	}
 	return ""
@@ -68,12 +68,12 @@ func whyNoSpace(size int) string {
 }
 
 func whyNotOpened(err error, key Key, size int) string {
-	switch err {
-	case unix.ENOENT:
+	switch {
+	case errors.Is(err, unix.ENOENT):
 		return "no such segment: is the server running, and in this IPC namespace? (containers share one only if told to, with --ipc)"
-	case unix.EINVAL:
+	case errors.Is(err, unix.EINVAL):
 		return fmt.Sprintf("it has fewer than the %d bytes asked for%s", size, found(byKey(key)))
-	case unix.EACCES:
+	case errors.Is(err, unix.EACCES):
 		return "its mode does not let this user read" + found(byKey(key))
 	}
 	return ""
@@ -81,14 +81,14 @@ func whyNotOpened(err error, key Key, size int) string {
 
 func whyNotReached(err error, id int) string {
 	byID := func(i Info) bool { return i.ID == id }
-	switch err {
-	case unix.EINVAL, unix.EIDRM: // EIDRM if it went during the call
+	switch {
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EIDRM): // EIDRM if it went during the call
 		return "no such segment in this IPC namespace (any more)"
-	case unix.EACCES:
+	case errors.Is(err, unix.EACCES):
 		return "its mode does not permit this user to" + found(byID)
-	case unix.EPERM:
+	case errors.Is(err, unix.EPERM):
 		return "only its owner, its creator and root (CAP_SYS_ADMIN) may" + found(byID)
-	case unix.ENOMEM:
+	case errors.Is(err, unix.ENOMEM):
 		return "no room in the address space (ulimit -v, vm.max_map_count)"
 	}
 	return ""

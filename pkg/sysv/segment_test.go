@@ -246,7 +246,7 @@ func TestUseLendsTheSegmentsBytesAndNoMore(t *testing.T) {
 		mem[4096] = 'x'
 		return sentinel
 	})
-	if err != sentinel {
+	if !errors.Is(err, sentinel) {
 		t.Errorf("Use returned %v, want the function's error", err)
 	}
 	var got [1]byte
