@@ -205,8 +205,11 @@ func inherit(c *cli.Context) error {
 		if slices.Contains(own, name) {
 			continue
 		}
+		if !slices.ContainsFunc(c.Command.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) }) {
+			return UsageErrorf("flag --%s: command %s does not take it", name, c.Command.Name)
+		}
 		if err := c.Set(name, fmt.Sprint(parent.Value(name))); err != nil {
-			return UsageErrorf("flag --%s: not for %s", name, c.Command.Name)
+			return UsageErrorf("flag --%s: %w", name, err)
 		}
 	}
 	return nil

@@ -1,0 +1,237 @@
+package command
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/urfave/cli/v2"
+)
+
+// No test runs beside another: the cli package keeps its help and version flags
+// in global variables, and a signal reaches the whole process.
+
+// streams returns an Env on files, and a function that returns what was
+// written to its stdout and stderr.
+func streams(t *testing.T) (*Env, func() (stdout, stderr string)) {
+	t.Helper()
+	file := func() *os.File {
+		f, err := os.CreateTemp(t.TempDir(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	content := func(f *os.File) string {
+		var b bytes.Buffer
+		if _, err := io.Copy(&b, io.NewSectionReader(f, 0, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	env := &Env{Stdin: os.Stdin, Stdout: file(), Stderr: file()}
+	env.Log = newLog(env.Stderr, formatText, levelNotice)
+	return env, func() (string, string) { return content(env.Stdout), content(env.Stderr) }
+}
+
+// run runs a command with a flag of each kind, and returns what its action saw.
+func run(t *testing.T, args ...string) (seen string, err error) {
+	t.Helper()
+	action := func(_ context.Context, _ *Env, c *cli.Context) error {
+		seen = strings.Join([]string{
+			c.Command.Name, c.String("text"), c.Duration("time").String(), strings.Join(c.Args().Slice(), ","),
+		}, " ")
+		return nil
+	}
+	env, _ := streams(t)
+	app := newApp(Spec{
+		Name: "cmd",
+		Flags: func() []cli.Flag {
+			return []cli.Flag{&cli.StringFlag{Name: "text", Value: "none"}, &cli.DurationFlag{Name: "time"}}
+		},
+		ArgsUsage: "[ARG]",
+		Action:    action,
+		Commands: []Sub{
+			{Name: "run", Default: true, Action: action},
+			{Name: "other", Action: action},
+		},
+	}, env)
+	err = app.Run(append([]string{"cmd"}, args...))
+	return seen, err
+}
+
+func TestFlagsStandBeforeOrBehindTheDefaultCommand(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		args []string
+		env  string
+		want string
+	}{
+		{"without a command", []string{"--text", "a"}, "", "cmd a 0s "},
+		{"behind it", []string{"run", "--text", "a"}, "", "run a 0s "},
+		{"before it", []string{"--text", "a", "--time", "1s", "run"}, "", "run a 1s "},
+		{"the one behind wins", []string{"--text", "a", "run", "--text", "b"}, "", "run b 0s "},
+		{"from the environment", []string{"run"}, "env", "run env 0s "},
+		{"a flag wins over the environment, also from before", []string{"--text", "a", "run"}, "env", "run a 0s "},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if tc.env != "" {
+				t.Setenv("IPC_TEXT", tc.env)
+			}
+			got, err := run(t, tc.args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWrongUsage(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		args []string
+	}{
+		{"unknown flag", []string{"--bogus"}},
+		{"unknown flag of a command", []string{"run", "--bogus"}},
+		{"value that does not parse", []string{"--time", "soon"}},
+		{"argument of a command that takes none", []string{"run", "arg"}},
+		{"flag of the binary before a command that does not have it", []string{"--text", "a", "other"}},
+		{"unknown log level", []string{"--log-level", "loud"}},
+		{"unknown log format", []string{"run", "--log-format", "xml"}},
+		{"unknown shell", []string{"--completion", "csh"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+					seen, err := run(t, tc.args...)
+			var usage usageError
+			if !errors.As(err, &usage) || seen != "" {
+				t.Errorf("got error %v, and the action saw %q", err, seen)
+			}
+		})
+	}
+}
+
+func TestMessages(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		argv []string
+		want []string // nil: refused
+	}{
+		{"words", []string{"a", "b c", ""}, []string{"a", "b c", ""}},
+		{"a dash alone", []string{"-"}, []string{"-"}},
+		{"a flag behind a message", []string{"a", "--text", "b"}, nil},
+		{"what looks like a flag behind --", []string{"--text", "x", "--", "--a", "-b"}, []string{"--a", "-b"}},
+		{"-- behind a message is one more, and ends nothing", []string{"a", "--", "--b"}, nil},
+		{"a newline", []string{"a\nb"}, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+					var got []string
+			env, _ := streams(t)
+			argv := append([]string{"cmd"}, tc.argv...)
+			err := newApp(Spec{
+				Name:      "cmd",
+				ArgsUsage: "[MESSAGE ...]",
+				Flags:     func() []cli.Flag { return []cli.Flag{&cli.StringFlag{Name: "text"}} },
+				Action: func(_ context.Context, _ *Env, c *cli.Context) (err error) {
+					got, err = Messages(c, argv)
+					return err
+				},
+			}, env).Run(argv)
+			if (err == nil) != (tc.want != nil) {
+				t.Fatalf("got error %v", err)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestReportTurnsErrorsIntoExitCodesAndOneLine(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		err  error
+		code int
+		line string
+	}{
+		{"done", nil, 0, ""},
+		{"failed", errors.New("no luck"), 1, "Error | no luck"},
+		{"wrong usage", UsageErrorf("what?"), 2, "Error | what?: see cmd --help"},
+		{"SIGINT", SignalError{syscall.SIGINT}, 130, "Notice | ended by signal SIGINT"},
+		{"SIGTERM", SignalError{syscall.SIGTERM}, 143, "Notice | ended by signal SIGTERM"},
+		{"SIGHUP", SignalError{syscall.SIGHUP}, 129, "Notice | ended by signal SIGHUP"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+					env, written := streams(t)
+			if code := report(env.Log, "cmd", tc.err); code != tc.code {
+				t.Errorf("exit code %d, want %d", code, tc.code)
+			}
+			_, stderr := written()
+			want := "^$"
+			if tc.line != "" {
+				want = `^ \| \d+ \| ` + regexp.QuoteMeta(tc.line) + "\n$"
+			}
+			if !regexp.MustCompile(want).MatchString(stderr) {
+				t.Errorf("stderr is %q, want %s", stderr, want)
+			}
+		})
+	}
+}
+
+func TestLogAsText(t *testing.T) {
+	env, written := streams(t)
+	env.Log.Debug().Msg("not at this level")
+	env.Log.Notice().Str("path", "/a b").Int("n", 7).Msg("created FIFO")
+	env.Log.Warn().Msg("careful")
+	_, got := written()
+	want := `^ \| \d+ \| Notice \| created FIFO n=7 path="/a b"
+ \| \d+ \| Warning \| careful
+$`
+	if !regexp.MustCompile(want).MatchString(got) {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestLogAsJSON(t *testing.T) {
+	env, written := streams(t)
+	before := time.Now().Unix()
+	newLog(env.Stderr, formatJSON, levelDebug).Notice().Int("n", 7).Msg("created FIFO")
+	_, got := written()
+	var line struct {
+		Level, Message string
+		Time           int64
+		N              int
+	}
+	if err := json.Unmarshal([]byte(got), &line); err != nil {
+		t.Fatal(err)
+	}
+	if line.Level != "notice" || line.Message != "created FIFO" || line.N != 7 || line.Time < before {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestSignalsCancelTheContextAndAreItsCause(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		ctx, stop := signalContext(t.Context())
+		if err := syscall.Kill(os.Getpid(), sig); err != nil {
+			t.Fatal(err)
+		}
+		<-ctx.Done()
+		if got := context.Cause(ctx); got != error(SignalError{sig}) {
+			t.Errorf("cause %v, want signal %v", got, sig)
+		}
+		stop()
+	}
+}

@@ -1,0 +1,89 @@
+package lines_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"example.com/ipcsuite/internal/lines"
+)
+
+// all reads until the end; a line that is too long is shown by its length.
+func all(r *lines.Reader) (got []string, err error) {
+	for {
+		line, n, err := r.Next()
+		switch {
+		case errors.Is(err, io.EOF):
+			return got, nil
+		case err != nil:
+			return got, err
+		case line == nil && n > 0:
+			got = append(got, fmt.Sprintf("too long: %d", n))
+		case len(line) != n:
+			return got, fmt.Errorf("line %q has length %d", line, n)
+		default:
+			got = append(got, string(line))
+		}
+	}
+}
+
+func TestNext(t *testing.T) {
+	t.Parallel()
+	const limit = 16
+	long := strings.Repeat("x", limit)
+	for _, tc := range []struct {
+		name, input string
+		want        []string
+	}{
+		{"no input has no lines", "", nil},
+		{"a newline is an empty line", "\n", []string{""}},
+		{"the last line needs no newline", "a\nb", []string{"a", "b"}},
+		{"carriage returns are kept", "a\r\nb\r\n", []string{"a\r", "b\r"}},
+		{"NUL and invalid UTF-8 are kept", "a\x00b\xff\n", []string{"a\x00b\xff"}},
+		{"a line may have the full length", long + "\n" + long, []string{long, long}},
+		{"one byte more is too long", long + "y\nz\n", []string{"too long: 17", "z"}},
+		{"also at the end without newline", long + "y", []string{"too long: 17"}},
+		{"what is too long is counted to its end", strings.Repeat("x", 1000) + "\nz", []string{"too long: 1000", "z"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			for _, input := range []io.Reader{strings.NewReader(tc.input), iotest.OneByteReader(strings.NewReader(tc.input))} {
+				got, err := all(lines.NewReader(input, limit))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(tc.want, got); diff != "" {
+					t.Errorf("lines (-want +got):\n%s", diff)
+				}
+			}
+		})
+	}
+}
+
+func TestNextReturnsTheErrorOfTheInput(t *testing.T) {
+	t.Parallel()
+	input := io.MultiReader(strings.NewReader("a\nb"), iotest.ErrReader(io.ErrClosedPipe))
+	got, err := all(lines.NewReader(input, 16))
+	if !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("got error %v, want %v", err, io.ErrClosedPipe)
+	}
+	if diff := cmp.Diff([]string{"a"}, got); diff != "" {
+		t.Errorf("lines (-want +got):\n%s", diff)
+	}
+}
+
+func TestNextDoesNotAllocate(t *testing.T) {
+	r := lines.NewReader(strings.NewReader(strings.Repeat("a line\n", 2000)), 4096)
+	if n := testing.AllocsPerRun(1000, func() {
+		if _, _, err := r.Next(); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations a line, want none", n)
+	}
+}
