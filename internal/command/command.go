@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -200,12 +201,15 @@ func action(env *Env, argsUsage string, run Action) cli.ActionFunc {
 // package would hide them behind the subcommand's own defaults.
 func inherit(c *cli.Context) error {
 	parent := c.Lineage()[1]
-	own := c.LocalFlagNames()
 	for _, name := range parent.LocalFlagNames() {
-		if slices.Contains(own, name) {
+		if given(parent.Args().Tail(), name) {
 			continue
 		}
-		if !slices.ContainsFunc(c.Command.Flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) }) {
+		known := func(f cli.Flag) bool { return slices.Contains(f.Names(), name) }
+		if !slices.ContainsFunc(c.Command.Flags, known) {
+			if os.Getenv(envVar(name)) != "" {
+				continue // the environment is for all commands
+			}
 			return UsageErrorf("flag --%s: command %s does not take it", name, c.Command.Name)
 		}
 		if err := c.Set(name, fmt.Sprint(parent.Value(name))); err != nil {
@@ -213,4 +217,12 @@ func inherit(c *cli.Context) error {
 		}
 	}
 	return nil
+}
+
+// given reports whether the arguments of a subcommand set the flag.
+func given(args []string, name string) bool {
+	return slices.ContainsFunc(args, func(arg string) bool {
+		flag, _, _ := strings.Cut(arg, "=")
+		return flag == "-"+name || flag == "--"+name
+	})
 }

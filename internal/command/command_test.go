@@ -114,7 +114,7 @@ func TestWrongUsage(t *testing.T) {
 		{"unknown shell", []string{"--completion", "csh"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-					seen, err := run(t, tc.args...)
+			seen, err := run(t, tc.args...)
 			var usage usageError
 			if !errors.As(err, &usage) || seen != "" {
 				t.Errorf("got error %v, and the action saw %q", err, seen)
@@ -137,7 +137,7 @@ func TestMessages(t *testing.T) {
 		{"a newline", []string{"a\nb"}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-					var got []string
+			var got []string
 			env, _ := streams(t)
 			argv := append([]string{"cmd"}, tc.argv...)
 			err := newApp(Spec{
@@ -174,7 +174,7 @@ func TestReportTurnsErrorsIntoExitCodesAndOneLine(t *testing.T) {
 		{"SIGHUP", SignalError{syscall.SIGHUP}, 129, "Notice | ended by signal SIGHUP"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-					env, written := streams(t)
+			env, written := streams(t)
 			if code := report(env.Log, "cmd", tc.err); code != tc.code {
 				t.Errorf("exit code %d, want %d", code, tc.code)
 			}
@@ -229,7 +229,7 @@ func TestSignalsCancelTheContextAndAreItsCause(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-ctx.Done()
-		if got := context.Cause(ctx); got != error(SignalError{sig}) {
+		if got := context.Cause(ctx); !errors.Is(got, SignalError{sig}) {
 			t.Errorf("cause %v, want signal %v", got, sig)
 		}
 		stop()

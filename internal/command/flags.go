@@ -33,10 +33,14 @@ func flags(own func() []cli.Flag) []cli.Flag {
 	return all
 }
 
-// setEnvVar gives a flag its environment variable: IPC_PIPE_SIZE to pipe-size.
+// envVar is the environment variable of a flag: IPC_PIPE_SIZE of pipe-size.
+func envVar(flag string) string {
+	return "IPC_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
 func setEnvVar(flag cli.Flag) {
 	name := flag.Names()[0]
-	env := []string{"IPC_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))}
+	env := []string{envVar(name)}
 	switch f := flag.(type) {
 	case *cli.StringFlag:
 		f.EnvVars = env
