@@ -1,0 +1,76 @@
+package fifo_test
+
+import (
+	"bytes"
+	"context"
+	"testing"
+
+	"example.com/ipcsuite/pkg/fifo"
+)
+
+// BenchmarkRoundTrip sends 64 bytes to another process and waits for them to
+// come back: two messages, and two wake-ups, for each.
+func BenchmarkRoundTrip(b *testing.B) {
+	there, back := create(b, tempPath(b)), create(b, tempPath(b))
+	run(b, "echo", there.Path(), back.Path())
+	w, err := fifo.OpenWriter(context.Background(), there.Path(), fifo.NoWait)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer w.Close()
+	r, err := back.OpenReader(context.Background())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.Close()
+	message, buf := bytes.Repeat([]byte("x"), 64), make([]byte, fifo.Atomic)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := w.Write(message); err != nil {
+			b.Fatal(err)
+		}
+		if n, err := r.Read(buf); n != len(message) || err != nil {
+			b.Fatal(n, err)
+		}
+	}
+}
+
+// BenchmarkOneWay sends 64 bytes to another process, which does nothing with
+// them.
+func BenchmarkOneWay(b *testing.B) {
+	for name, capacity := range map[string]int{"64KiB": 64 << 10, "1MiB": 1 << 20} {
+		b.Run(name, func(b *testing.B) {
+			f := create(b, tempPath(b))
+			if _, err := f.SetCapacity(capacity); err != nil {
+				b.Fatal(err)
+			}
+			w := openWriter(b, f.Path())
+			c := run(b, "drain", f.Path())
+			c.expect("open")
+			message := bytes.Repeat([]byte("x"), 64)
+			b.ReportAllocs()
+			b.SetBytes(int64(len(message)))
+			for b.Loop() {
+				if _, err := w.Write(message); err != nil {
+					b.Fatal(err)
+				}
+			}
+			w.Close()
+			c.expect("end of file") // all has been read
+		})
+	}
+}
+
+// BenchmarkCreate makes a FIFO and removes it.
+func BenchmarkCreate(b *testing.B) {
+	path := tempPath(b)
+	for b.Loop() {
+		f, err := fifo.Create(context.Background(), path, fifo.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := f.Remove(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

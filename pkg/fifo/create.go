@@ -1,0 +1,297 @@
+package fifo
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// FIFO is a named pipe that this process has made and serves: it holds a read
+// end from the moment of creation, which is what tells everybody else that the
+// FIFO is alive. A FIFO that no process reads is what a dead server left.
+//
+// Besides, it holds a record lock (fcntl(2), F_OFD_SETLK) as a sign that can be
+// seen from any PID namespace, and looked for without opening the FIFO.
+//
+// A FIFO is not safe for use by several goroutines at once.
+type FIFO struct {
+	path     string
+	id       identity
+	folder   int // carries the record lock
+	hold     int // a read end, non-blocking
+	keep     int // a write end, or -1
+	mark     mark
+	replaced bool
+}
+
+// identity names an inode for as long as something keeps it open.
+type identity struct{ dev, ino uint64 }
+
+func identityOf(st *unix.Stat_t) identity { return identity{uint64(st.Dev), st.Ino} }
+
+// Options are the choices of [Create]. The zero value is a FIFO that only its
+// owner can open.
+type Options struct {
+	// Mode holds permission bits (0777 at most). 0 means 0600.
+	Mode fs.FileMode
+	// Umask applies the process's umask to Mode, as mkfifo(3) does. Without
+	// it the FIFO has Mode exactly.
+	Umask bool
+}
+
+// Create makes a FIFO at path and holds a read end of it. Whoever sees the FIFO
+// finds it served and with its final mode: it is made under another name, the
+// path's with a dot before and ".new" behind it, and moved when it is ready.
+//
+// What is at path already decides:
+//   - nothing: the FIFO is made;
+//   - a FIFO of the caller's that no process reads, left behind by a server
+//     that was killed: it is replaced by a new one ([FIFO.Replaced] tells);
+//     a writer that still has the old one open gets EPIPE;
+//   - a FIFO that a process reads: a [*LiveError], which carries the process
+//     ids and matches [unix.EADDRINUSE];
+//   - a FIFO of another user: [unix.EPERM];
+//   - anything else, a symbolic link included: [ErrNotFIFO], which here matches
+//     [unix.EEXIST] too.
+//
+// It fails with [unix.EINVAL] for a Mode that is more than permissions, and with
+// [unix.EACCES] for one that does not let the owner read.
+//
+// Creations in one folder take turns under flock(2) on the folder, so that of
+// two servers that start at once exactly one gets the FIFO. ctx bounds the
+// wait for that turn, which is otherwise over in microseconds.
+//
+// Sources: mkfifo(3), fifo(7), open(2) on ENXIO, fcntl(2) on open file
+// description locks.
+func Create(ctx context.Context, path string, o Options) (*FIFO, error) {
+	f, err := create(ctx, path, o)
+	if err != nil {
+		return nil, fmt.Errorf("create FIFO %s: %w", path, err)
+	}
+	return f, nil
+}
+
+func create(ctx context.Context, path string, o Options) (*FIFO, error) {
+	if o.Mode == 0 {
+		o.Mode = 0o600
+	}
+	if o.Mode&^fs.ModePerm != 0 {
+		return nil, fmt.Errorf("mode %v: %w: only permission bits, 0777 at most", o.Mode, unix.EINVAL)
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	folder, err := lockFolder(ctx, folderOf(path))
+	if err != nil {
+		return nil, err
+	}
+	f := &FIFO{path: path, folder: folder, hold: -1, keep: -1}
+	_, _ = rand.Read(f.mark[:]) // documented never to fail
+	err = f.makeReady(o)
+	if err == nil {
+		err = flock(folder, unix.LOCK_UN) // the record lock stays
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// makeReady makes the FIFO under another name and then moves it to its path, so
+// that no client meets one that is not served yet or has less than its mode.
+func (f *FIFO) makeReady(o Options) error {
+	dir, base := filepath.Split(f.path)
+	draft := dir + "." + base + ".new"
+	err := unix.Mkfifo(draft, uint32(o.Mode))
+	if errors.Is(err, unix.EEXIST) {
+		// Left by a Create that was killed: nobody else is at it, the folder
+		// is locked.
+		if err := f.mustBeStale(draft); err != nil {
+			return fmt.Errorf("%s: %w", draft, err)
+		}
+		_ = unix.Unlink(draft) // a failure shows at once
+		err = unix.Mkfifo(draft, uint32(o.Mode))
+	}
+	if err != nil {
+		return os.NewSyscallError("mkfifo", err)
+	}
+	defer unix.Unlink(draft) //nolint:errcheck // after rename(2) it is gone
+	if err := f.open(draft, o); err != nil {
+		return err
+	}
+	// link(2) never replaces what is at the path; rename(2) does, and without
+	// a moment in which nothing is there.
+	err = unix.Link(draft, f.path)
+	if !errors.Is(err, unix.EEXIST) {
+		return os.NewSyscallError("link", err)
+	}
+	if err := f.mustBeStale(f.path); err != nil {
+		return err
+	}
+	f.replaced = true
+	return os.NewSyscallError("rename", unix.Rename(draft, f.path))
+}
+
+// open opens the read end of what was just made. The folder may be shared
+// with other users: what is found is checked, not trusted.
+func (f *FIFO) open(draft string, o Options) error {
+	fd, st, err := openChecked(draft, unix.O_RDONLY)
+	if errors.Is(err, unix.EACCES) && !o.Umask {
+		// A umask can take even the owner's right to read.
+		if err = unix.Fchmodat(unix.AT_FDCWD, draft, uint32(o.Mode), unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return os.NewSyscallError("fchmodat", err)
+		}
+		fd, st, err = openChecked(draft, unix.O_RDONLY)
+	}
+	if err != nil {
+		return err
+	}
+	f.hold, f.id = fd, identityOf(st)
+	if st.Uid != uint32(os.Geteuid()) {
+		return fmt.Errorf("replaced by uid %d while it was being opened: %w", st.Uid, unix.EPERM)
+	}
+	if !o.Umask {
+		if err := unix.Fchmod(fd, uint32(o.Mode)); err != nil {
+			return os.NewSyscallError("fchmod", err)
+		}
+	}
+	return setPresence(f.folder, f.id)
+}
+
+// mustBeStale fails unless path names a FIFO of the caller's that nobody reads.
+// The folder is locked, so no other Create can use it from then on.
+func (f *FIFO) mustBeStale(path string) error {
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		return os.NewSyscallError("lstat", err)
+	}
+	if err := mustBeFIFO(&st); err != nil {
+		return fmt.Errorf("%w: %w", unix.EEXIST, err)
+	}
+	if st.Uid != uint32(os.Geteuid()) {
+		return fmt.Errorf("it belongs to uid %d: %w: choose another path", st.Uid, unix.EPERM)
+	}
+	if err := live(f.folder, path, identityOf(&st)); err != nil {
+		return err
+	}
+	// A write end opens only while somebody reads. A foreign server that is
+	// still blocked in open(2), where /proc shows no descriptor, is found only
+	// so, at the price that it sees a client come and go.
+	fd, _, err := openChecked(path, unix.O_WRONLY)
+	if errors.Is(err, unix.ENXIO) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	closeFD(fd)
+	return &LiveError{Path: path, PIDs: readersOf(identityOf(&st))}
+}
+
+// Path returns the path given to [Create].
+func (f *FIFO) Path() string { return f.path }
+
+// Replaced reports whether a FIFO that a dead server had left was replaced.
+func (f *FIFO) Replaced() bool { return f.replaced }
+
+// Pending returns how many messages have been written to the FIFO and not read.
+// It counts them in a copy that tee(2) makes, which takes nothing away. What
+// writers without packet mode have left is counted as one message with the
+// packet that follows.
+func (f *FIFO) Pending() (messages int, err error) {
+	capacity, err := unix.FcntlInt(uintptr(f.hold), unix.F_GETPIPE_SZ, 0)
+	if err != nil {
+		return 0, fmt.Errorf("count messages in FIFO %s: %w", f.path, os.NewSyscallError("fcntl F_GETPIPE_SZ", err))
+	}
+	var scratch [2]int
+	if err := unix.Pipe2(scratch[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		return 0, fmt.Errorf("count messages in FIFO %s: %w", f.path, os.NewSyscallError("pipe2", err))
+	}
+	defer closeFD(scratch[0])
+	defer closeFD(scratch[1])
+	if _, err := unix.FcntlInt(uintptr(scratch[1]), unix.F_SETPIPE_SZ, capacity); err != nil {
+		return 0, fmt.Errorf("count messages in FIFO %s: %w", f.path, os.NewSyscallError("fcntl F_SETPIPE_SZ", err))
+	}
+	if _, err := unix.Tee(f.hold, scratch[1], math.MaxInt32, unix.SPLICE_F_NONBLOCK); err != nil && !errors.Is(err, unix.EAGAIN) {
+		return 0, fmt.Errorf("count messages in FIFO %s: %w", f.path, os.NewSyscallError("tee", err))
+	}
+	buf := make([]byte, capacity+Atomic)
+	for {
+		n, err := retry(func() (int, error) { return unix.Read(scratch[0], buf) })
+		if err != nil {
+			return messages, nil // EAGAIN: all are counted
+		}
+		if text, marked := f.mark.cut(buf[:n]); !marked || len(text) > 0 {
+			messages++
+		}
+	}
+}
+
+// Remove unlinks the FIFO, unless its path by now names something else, which
+// stays, and closes the read end. Writers then get EPIPE. What was written
+// and not read is gone with the last descriptor: see [FIFO.Pending].
+func (f *FIFO) Remove() error {
+	err := f.Unlink()
+	f.Close()
+	return err
+}
+
+// Close closes what the FIFO holds and leaves the name, as if the process had
+// been killed. A second Close does nothing.
+func (f *FIFO) Close() {
+	for _, fd := range []*int{&f.folder, &f.hold, &f.keep} {
+		if *fd >= 0 {
+			closeFD(*fd)
+		}
+		*fd = -1
+	}
+}
+
+// Unlink removes the name and leaves the pipe as it is: those who have it open
+// go on, nobody can open it any more. A path that by now names something else
+// stays, and that is an error matching [fs.ErrNotExist], as is a path that
+// names nothing.
+func (f *FIFO) Unlink() error {
+	var st unix.Stat_t
+	if err := unix.Lstat(f.path, &st); err != nil {
+		return fmt.Errorf("remove FIFO %s: %w", f.path, os.NewSyscallError("lstat", err))
+	}
+	if identityOf(&st) != f.id {
+		return fmt.Errorf("remove FIFO %s: the path names another file by now, which is left: %w", f.path, unix.ENOENT)
+	}
+	if err := unix.Unlink(f.path); err != nil {
+		return fmt.Errorf("remove FIFO %s: %w", f.path, os.NewSyscallError("unlink", err))
+	}
+	return nil
+}
+
+// TryRead reads a message into p as [Reader.Read] does, but without blocking:
+// it fails with [unix.EAGAIN] when there is none. It is for a server whose
+// readers have ended, to take what came after. What [FIFO.StopReaders] has left
+// it passes over.
+func (f *FIFO) TryRead(p []byte) (int, error) {
+	if len(p) < Atomic {
+		return 0, fmt.Errorf("read FIFO %s: buffer of %d bytes, want at least %d: %w", f.path, len(p), Atomic, unix.EINVAL)
+	}
+	for {
+		n, err := retry(func() (int, error) { return unix.Read(f.hold, p) })
+		switch {
+		case err != nil:
+			return 0, fmt.Errorf("read FIFO %s: %w", f.path, os.NewSyscallError("read", err))
+		case n == 0:
+			return 0, io.EOF
+		}
+		if text, marked := f.mark.cut(p[:n]); !marked || len(text) > 0 {
+			return len(text), nil
+		}
+	}
+}

@@ -1,0 +1,550 @@
+package fifo_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/pkg/fork"
+)
+
+// The article's server has mode 0666 "subject to the umask" (claim 17).
+func TestFIFOHasTheModeAskedFor(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ umask, mode, how, want string }{
+		{"022", "0666", "honour", "0644"},
+		{"077", "0666", "honour", "0600"},
+		{"000", "0666", "honour", "0666"},
+		{"022", "0666", "ignore", "0666"},
+		{"077", "0777", "ignore", "0777"},
+		{"077", "0", "ignore", "0600"}, // the default
+		{"0777", "0640", "ignore", "0640"},
+	}
+	for _, tt := range tests {
+		t.Run(fmt.Sprintf("umask %s, mode %s, %s", tt.umask, tt.mode, tt.how), func(t *testing.T) {
+			t.Parallel()
+			path := tempPath(t)
+			if err := os.Chmod(filepath.Dir(path), 0o777); err != nil {
+				t.Fatal(err)
+			}
+			expectSaid(t, run(t, "mode", path, tt.umask, tt.mode, tt.how), tt.want)
+			// Without privileges, a umask can keep the owner out too.
+			expectSaid(t, start(t, asNobody(t, fork.Command("mode", path, tt.umask, tt.mode, tt.how))), tt.want)
+			expectNames(t, filepath.Dir(path))
+		})
+	}
+}
+
+func TestModeOfMoreThanPermissionsIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []fs.FileMode{fs.ModeSetuid | 0o600, fs.ModeDir | 0o700, 0o1000} {
+		path := tempPath(t)
+		_, err := fifo.Create(context.Background(), path, fifo.Options{Mode: mode})
+		want(t, err, unix.EINVAL)
+		expectNames(t, filepath.Dir(path))
+	}
+}
+
+func TestModeThatKeepsTheOwnerFromReadingIsRefused(t *testing.T) {
+	t.Parallel()
+	path := tempPath(t)
+	if err := os.Chmod(filepath.Dir(path), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	expectSaid(t, start(t, asNobody(t, fork.Command("mode", path, "0", "0222", "ignore"))),
+		"error: create FIFO "+path+": open: permission denied")
+	expectNames(t, filepath.Dir(path))
+}
+
+func TestCreateRefusesWhatItCannotReplace(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		make func(path string) error
+		want []error
+		says string
+	}{
+		"a regular file": {
+			make: func(path string) error { return os.WriteFile(path, []byte("keep"), 0o600) },
+			want: []error{unix.EEXIST, fifo.ErrNotFIFO},
+			says: "a file of another kind",
+		},
+		"a folder": {
+			make: func(path string) error { return os.Mkdir(path, 0o700) },
+			want: []error{unix.EEXIST, fifo.ErrNotFIFO},
+			says: "a folder",
+		},
+		"a symbolic link to a regular file": {
+			make: func(path string) error {
+				return errors.Join(os.WriteFile(path+".target", nil, 0o600), os.Symlink(path+".target", path))
+			},
+			want: []error{unix.EEXIST, fifo.ErrNotFIFO},
+			says: "symbolic link",
+		},
+		"a symbolic link to a FIFO": {
+			make: func(path string) error {
+				return errors.Join(unix.Mkfifo(path+".target", 0o600), os.Symlink(path+".target", path))
+			},
+			want: []error{unix.EEXIST, fifo.ErrNotFIFO},
+			says: "symbolic link",
+		},
+		"a dangling symbolic link": {
+			make: func(path string) error { return os.Symlink(path+".target", path) },
+			want: []error{unix.EEXIST, fifo.ErrNotFIFO},
+			says: "symbolic link",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := tempPath(t)
+			if err := tt.make(path); err != nil {
+				t.Fatal(err)
+			}
+			before, names := lstat(t, path), names(t, filepath.Dir(path))
+			_, err := fifo.Create(context.Background(), path, fifo.Options{})
+			want(t, err, tt.want...)
+			if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("error %q names neither %q nor %q", err, path, tt.says)
+			}
+			if after := lstat(t, path); after != before {
+				t.Errorf("what was there has changed: %+v, was %+v", after, before)
+			}
+			expectNames(t, filepath.Dir(path), names...)
+		})
+	}
+}
+
+func TestCreateSaysWhatIsWrongWithTheFolder(t *testing.T) {
+	t.Parallel()
+	t.Run("it does not exist", func(t *testing.T) {
+		t.Parallel()
+		_, err := fifo.Create(context.Background(), filepath.Join(t.TempDir(), "nonesuch", "fifo"), fifo.Options{})
+		want(t, err, unix.ENOENT)
+	})
+	t.Run("it is a file", func(t *testing.T) {
+		t.Parallel()
+		path := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := fifo.Create(context.Background(), filepath.Join(path, "fifo"), fifo.Options{})
+		want(t, err, unix.ENOTDIR)
+	})
+	t.Run("it may not be written to", func(t *testing.T) {
+		t.Parallel()
+		path := tempPath(t)
+		if err := os.Chmod(filepath.Dir(path), 0o555); err != nil {
+			t.Fatal(err)
+		}
+		expectSaid(t, start(t, asNobody(t, fork.Command("serve", path))),
+			"error: create FIFO "+path+": mkfifo: permission denied")
+	})
+	t.Run("it may not be read", func(t *testing.T) {
+		t.Parallel()
+		path := tempPath(t)
+		if err := os.Chmod(filepath.Dir(path), 0o333); err != nil {
+			t.Fatal(err)
+		}
+		expectSaid(t, start(t, asNobody(t, fork.Command("serve", path))),
+			"error: create FIFO "+path+": folder "+filepath.Dir(path)+"/: open: permission denied")
+	})
+}
+
+func TestOddPathsAreRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for path, target := range map[string]error{
+		"":                                      unix.ENOENT,
+		dir + "/":                               unix.EEXIST,
+		dir + "/.":                              unix.EEXIST,
+		dir + "/" + strings.Repeat("x", 256):    unix.ENAMETOOLONG,
+		dir + "/" + strings.Repeat("x/", 10000): unix.ENAMETOOLONG,
+		dir + "/a\x00b":                         unix.EINVAL,
+	} {
+		_, err := fifo.Create(context.Background(), path, fifo.Options{})
+		want(t, err, target)
+		expectNames(t, dir)
+	}
+}
+
+func TestPathIsReadAsTheKernelReadsIt(t *testing.T) {
+	t.Parallel()
+	// Behind a symbolic link, ".." is not where the link is.
+	dir := t.TempDir()
+	if err := errors.Join(os.MkdirAll(dir+"/a/b", 0o700), os.Symlink("a/b", dir+"/link")); err != nil {
+		t.Fatal(err)
+	}
+	create(t, dir+"/link/../fifo")
+	expectNames(t, dir+"/a", "b", "fifo")
+	want(t, fifo.Live(dir+"/a/fifo"), unix.EADDRINUSE)
+}
+
+func TestFIFOOfAnotherUserIsRefused(t *testing.T) {
+	t.Parallel()
+	path := tempPath(t)
+	stale(t, path)
+	if os.Geteuid() == 0 { // else whoever runs the test is the other user
+		if err := os.Chown(path, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+		_, err := fifo.Create(context.Background(), path, fifo.Options{})
+		want(t, err, unix.EPERM)
+		expectNames(t, filepath.Dir(path), "fifo")
+	}
+}
+
+func TestStaleFIFOIsReplaced(t *testing.T) {
+	t.Parallel()
+	path := tempPath(t)
+	stale(t, path)
+	old := lstat(t, path)
+	f := create(t, path)
+	if !f.Replaced() {
+		t.Error("Replaced is false")
+	}
+	if lstat(t, path) == old {
+		t.Error("the FIFO is the old one")
+	}
+	expectNames(t, filepath.Dir(path), "fifo")
+}
+
+func TestFreshFIFOIsNotReplaced(t *testing.T) {
+	t.Parallel()
+	if f := create(t, tempPath(t)); f.Replaced() {
+		t.Error("Replaced is true")
+	}
+}
+
+func TestDraftOfACreateThatWasKilledIsReplaced(t *testing.T) {
+	t.Parallel()
+	path := tempPath(t)
+	stale(t, filepath.Join(filepath.Dir(path), ".fifo.new"))
+	if f := create(t, path); f.Replaced() {
+		t.Error("Replaced is true")
+	}
+	expectNames(t, filepath.Dir(path), "fifo")
+}
+
+func TestFileInThePlaceOfTheDraftIsKept(t *testing.T) {
+	t.Parallel()
+	path := tempPath(t)
+	draft := filepath.Join(filepath.Dir(path), ".fifo.new")
+	if err := os.WriteFile(draft, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := fifo.Create(context.Background(), path, fifo.Options{})
+	want(t, err, unix.EEXIST)
+	if err == nil || !strings.Contains(err.Error(), draft) {
+		t.Errorf("error %v does not name %s", err, draft)
+	}
+	expectNames(t, filepath.Dir(path), ".fifo.new")
+}
+
+func TestServerThatWasKilledLeavesAFIFOThatIsReplaced(t *testing.T) {
+	t.Parallel()
+	path := tempPath(t)
+	first := run(t, "serve", path)
+	first.expect("serving, replaced: false")
+	first.kill()
+	expectNames(t, filepath.Dir(path), "fifo")
+	second := run(t, "serve", path)
+	second.expect("serving, replaced: true")
+	second.stop()
+	expectNames(t, filepath.Dir(path))
+}
+
+func TestWriterAtAReplacedFIFOKnowsWhatIsLost(t *testing.T) {
+	t.Parallel()
+	path := tempPath(t)
+	first := run(t, "serve", path)
+	first.expect("serving, replaced: false")
+	w := openWriter(t, path)
+	send(t, w, "one", "two")
+	first.kill()
+	f := create(t, path)
+	_, err := w.Write([]byte("three"))
+	want(t, err, unix.EPIPE)
+	if n, err := w.Unread(); n != 2 || err != nil {
+		t.Errorf("Unread: %d, %v; want 2", n, err)
+	}
+	if n, err := f.Pending(); n != 0 || err != nil {
+		t.Errorf("Pending of the new FIFO: %d, %v; want 0", n, err)
+	}
+}
+
+func TestLiveServerIsNamedAndLeftAlone(t *testing.T) {
+	t.Parallel()
+	path := tempPath(t)
+	server := run(t, "serve", path)
+	server.expect("serving, replaced: false")
+	before := lstat(t, path)
+
+	_, err := fifo.Create(context.Background(), path, fifo.Options{})
+	want(t, err, unix.EADDRINUSE)
+	var live *fifo.LiveError
+	if !errors.As(err, &live) || !slices.Equal(live.PIDs, []int{server.pid()}) || live.Path != path {
+		t.Errorf("error is %#v, want one with pid %d", live, server.pid())
+	}
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprint(server.pid())) {
+		t.Errorf("error %v does not name pid %d", err, server.pid())
+	}
+	if lstat(t, path) != before {
+		t.Error("the FIFO has changed")
+	}
+	server.stop()
+	create(t, path)
+}
+
+func TestServerOfThisProcessIsLive(t *testing.T) {
+	t.Parallel()
+	path := tempPath(t)
+	f := create(t, path)
+	_, err := fifo.Create(context.Background(), path, fifo.Options{})
+	var live *fifo.LiveError
+	if !errors.As(err, &live) || !slices.Equal(live.PIDs, []int{os.Getpid()}) {
+		t.Errorf("error is %v, want a LiveError with this pid", err)
+	}
+	f.Close()
+	if f := create(t, path); !f.Replaced() {
+		t.Error("Replaced is false after Close")
+	}
+}
+
+// A server that blocks in open(2) has no descriptor yet that /proc could show.
+func TestForeignServerThatBlocksInOpenIsLive(t *testing.T) {
+	t.Parallel()
+	path := tempPath(t)
+	stale(t, path)
+	server := run(t, "raw reader", path)
+	server.expect("opening")
+	eventually(t, "the server blocks in open(2)", func() bool { return threadsIn(server.pid(), unix.SYS_OPENAT) == 1 })
+	_, err := fifo.Create(context.Background(), path, fifo.Options{})
+	want(t, err, unix.EADDRINUSE)
+	expectNames(t, filepath.Dir(path), "fifo")
+}
+
+// Of those who start at once, one makes the FIFO and the others find it served.
+func TestOneOfSeveralCreatesWins(t *testing.T) {
+	t.Parallel()
+	t.Run("goroutines", func(t *testing.T) {
+		t.Parallel()
+		path := tempPath(t)
+		for range 40 {
+			stale(t, path)
+			var fifos [4]*fifo.FIFO
+			var errs [4]error
+			var all sync.WaitGroup
+			for i := range fifos {
+				all.Go(func() { fifos[i], errs[i] = fifo.Create(context.Background(), path, fifo.Options{}) })
+			}
+			all.Wait()
+			winners := 0
+			for i, f := range fifos {
+				if f == nil {
+					want(t, errs[i], unix.EADDRINUSE)
+					continue
+				}
+				winners++
+				if !f.Replaced() {
+					t.Error("the stale FIFO was not replaced")
+				}
+				if err := f.Remove(); err != nil {
+					t.Error(err)
+				}
+			}
+			if winners != 1 {
+				t.Fatalf("%d have made the FIFO", winners)
+			}
+		}
+		expectNames(t, filepath.Dir(path))
+	})
+	t.Run("processes", func(t *testing.T) {
+		t.Parallel()
+		path := tempPath(t)
+		for range 5 {
+			stale(t, path)
+			var servers [3]*child
+			for i := range servers {
+				servers[i] = run(t, "serve", path)
+			}
+			winner := 0
+			said := make([]string, len(servers))
+			for i, c := range servers {
+				if said[i] = c.line(); said[i] == "serving, replaced: true" {
+					winner += c.pid()
+				}
+			}
+			for _, line := range said {
+				if line != "serving, replaced: true" && line != fmt.Sprintf("live: [%d]", winner) {
+					t.Errorf("a server said %q, and the one that serves has pid %d", line, winner)
+				}
+			}
+			for _, c := range servers {
+				c.stop()
+			}
+		}
+		expectNames(t, filepath.Dir(path))
+	})
+}
+
+func TestContextEndsTheWaitForTheFolder(t *testing.T) {
+	t.Parallel()
+	path := tempPath(t)
+	folder := rawOpen(t, filepath.Dir(path), unix.O_RDONLY)
+	if err := unix.Flock(folder, unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	reason := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	result := make(chan error, 1)
+	go func() {
+		_, err := fifo.Create(ctx, path, fifo.Options{})
+		result <- err
+	}()
+	eventually(t, "Create waits for the folder", func() bool { return threadsIn(os.Getpid(), unix.SYS_FLOCK) > 0 })
+	cancel(reason)
+	err := within(t, result)
+	want(t, err, reason)
+	if err == nil || !strings.Contains(err.Error(), "locked") {
+		t.Errorf("error %v does not say what was waited for", err)
+	}
+
+	// The lock that comes too late is given back.
+	if err := unix.Flock(folder, unix.LOCK_UN); err != nil {
+		t.Fatal(err)
+	}
+	create(t, path)
+}
+
+func TestCreateUnderACancelledContextDoesNothing(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for range 50 {
+		path := tempPath(t)
+		_, err := fifo.Create(ctx, path, fifo.Options{})
+		want(t, err, context.Canceled)
+		expectNames(t, filepath.Dir(path))
+	}
+}
+
+func TestRemoveAndUnlinkLeaveWhatIsThereInstead(t *testing.T) {
+	t.Parallel()
+	for name, remove := range map[string]func(*fifo.FIFO) error{
+		"Remove": (*fifo.FIFO).Remove,
+		"Unlink": (*fifo.FIFO).Unlink,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := tempPath(t)
+			f := create(t, path)
+			if err := os.Rename(path, path+".moved"); err != nil {
+				t.Fatal(err)
+			}
+			want(t, remove(f), fs.ErrNotExist)
+
+			f = create(t, path)
+			if err := errors.Join(os.Rename(path, path+".moved"), unix.Mkfifo(path, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			want(t, remove(f), fs.ErrNotExist)
+			expectNames(t, filepath.Dir(path), "fifo", "fifo.moved")
+		})
+	}
+}
+
+func TestUnlinkLeavesThePipe(t *testing.T) {
+	t.Parallel()
+	path := tempPath(t)
+	f := create(t, path)
+	w := openWriter(t, path)
+	if err := f.Unlink(); err != nil {
+		t.Fatal(err)
+	}
+	send(t, w, "still there")
+	buf := make([]byte, fifo.Atomic)
+	if n, err := f.TryRead(buf); string(buf[:n]) != "still there" || err != nil {
+		t.Errorf("TryRead: %q, %v", buf[:n], err)
+	}
+	_, err := fifo.OpenWriter(context.Background(), path, fifo.NoWait)
+	want(t, err, unix.ENOENT)
+}
+
+func TestCloseTwiceDoesNothing(t *testing.T) {
+	t.Parallel()
+	path := tempPath(t)
+	f := create(t, path)
+	if err := f.Remove(); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	want(t, f.Remove(), fs.ErrNotExist)
+}
+
+func TestEveryReaderOfTheFIFOOpensThePipeNotTheName(t *testing.T) {
+	t.Parallel()
+	path := tempPath(t)
+	f := create(t, path)
+	if err := errors.Join(os.Rename(path, path+".moved"), unix.Mkfifo(path, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	w := openWriter(t, path+".moved")
+	send(t, w, "one")
+	if err := f.KeepOpen(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := f.OpenReader(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	expectMessages(t, r, "one")
+}
+
+// expectSaid checks all that a child says, to its end.
+func expectSaid(t *testing.T, c *child, line string) {
+	t.Helper()
+	if got := c.stop(); got != line+"\n" {
+		t.Errorf("%s said %q, want %q", c.cmd.Args[0], got, line)
+	}
+}
+
+// lstat returns what tells files apart.
+func lstat(tb testing.TB, path string) [3]uint64 {
+	tb.Helper()
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		tb.Fatal(err)
+	}
+	return [3]uint64{st.Ino, uint64(st.Mode), uint64(st.Ctim.Nano())}
+}
+
+func names(tb testing.TB, dir string) (names []string) {
+	tb.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// expectNames checks that the folder holds these and nothing else.
+func expectNames(tb testing.TB, dir string, want ...string) {
+	tb.Helper()
+	if got := names(tb, dir); !slices.Equal(got, want) {
+		tb.Errorf("folder %s holds %q, want %q", dir, got, want)
+	}
+}

@@ -1,0 +1,116 @@
+package fifo_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/pkg/fifo"
+)
+
+// Not parallel: it counts what this process has open.
+func TestNothingStaysOpen(t *testing.T) {
+	path := tempPath(t)
+	file := filepath.Join(filepath.Dir(path), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cancelled, cancel := context.WithCancel(context.Background())
+	cancel()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	all := func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+
+		// All that succeeds.
+		f, err := fifo.Create(ctx, path, fifo.Options{})
+		must(err)
+		w, err := fifo.OpenWriter(ctx, path, fifo.WaitPath)
+		must(err)
+		r, err := f.OpenReader(ctx)
+		must(err)
+		other, err := fifo.OpenReader(ctx, path)
+		must(err)
+		must(f.KeepOpen())
+		shared, word, err := f.Shared()
+		must(err)
+		fd, err := unix.FcntlInt(shared.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+		must(err)
+		sr, err := fifo.NewSharedReader(fd, word)
+		must(err)
+		must(f.StopReaders(ctx, 1))
+		_, err = f.Pending()
+		must(err)
+		_, err = sr.Next()
+		want(t, err, fifo.ErrStopped)
+		must(w.Lock())
+
+		// All that fails.
+		_, err = fifo.Create(ctx, path, fifo.Options{})
+		want(t, err, unix.EADDRINUSE)
+		_, err = fifo.Create(ctx, file, fifo.Options{})
+		want(t, err, unix.EEXIST)
+		_, err = fifo.Create(cancelled, path, fifo.Options{})
+		want(t, err, context.Canceled)
+		_, err = fifo.OpenReader(ctx, file)
+		want(t, err, fifo.ErrNotFIFO)
+		_, err = fifo.OpenReader(cancelled, path)
+		want(t, err, context.Canceled)
+		_, err = fifo.OpenWriter(ctx, file, fifo.WaitPath)
+		want(t, err, fifo.ErrNotFIFO)
+		_, err = fifo.OpenWriter(cancelled, path, fifo.WaitPath)
+		want(t, err, context.Canceled)
+		want(t, fifo.Live(path), unix.EADDRINUSE)
+		_, err = fifo.NewSharedReader(fd, "")
+		want(t, err, unix.EINVAL)
+
+		must(errors.Join(w.Close(), r.Close(), other.Close(), shared.Close(), f.Remove()))
+		sr.Close()
+
+		// Waits that are given up.
+		for _, prepare := range []func() error{
+			func() error { return unix.Mkfifo(path, 0o600) }, // a FIFO of a dead server
+			func() error { return os.Remove(path) },          // none
+		} {
+			must(prepare())
+			must(ignore(fifo.Live(path), unix.ENOENT))
+			waitCtx, giveUp := context.WithCancel(ctx)
+			done := make(chan error, 1)
+			go func() {
+				_, err := fifo.OpenWriter(waitCtx, path, fifo.WaitPath)
+				done <- err
+			}()
+			giveUp()
+			want(t, within(t, done), context.Canceled)
+		}
+	}
+	all() // the runtime's own descriptors come with the first use
+	runtime.GC()
+	fds, goroutines := descriptors(t), runtime.NumGoroutine()
+	for range 10 {
+		all()
+	}
+	// context.AfterFunc and such may have a goroutine on its last steps.
+	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
+	if after := descriptors(t); after != fds {
+		t.Errorf("open before:\n%safter:\n%s", fds, after)
+	}
+	expectNames(t, filepath.Dir(path), "file")
+}
+
+func ignore(err, target error) error {
+	if errors.Is(err, target) {
+		return nil
+	}
+	return err
+}

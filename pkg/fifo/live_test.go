@@ -1,0 +1,145 @@
+package fifo_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/pkg/fork"
+)
+
+func TestLiveTellsServedFromDead(t *testing.T) {
+	t.Parallel()
+	path := tempPath(t)
+	want(t, fifo.Live(path), unix.ENOENT)
+	stale(t, path)
+	if err := fifo.Live(path); err != nil {
+		t.Errorf("nobody serves the FIFO: %v", err)
+	}
+	server := run(t, "serve", path)
+	server.expect("serving, replaced: true")
+	expectPIDs(t, fifo.Live(path), server.pid())
+	server.kill()
+	if err := fifo.Live(path); err != nil {
+		t.Errorf("the server has died: %v", err)
+	}
+}
+
+func TestLiveRefusesWhatIsNoFIFO(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	want(t, fifo.Live(dir), fifo.ErrNotFIFO)
+	stale(t, dir+"/fifo")
+	if err := os.Symlink("fifo", dir+"/link"); err != nil {
+		t.Fatal(err)
+	}
+	want(t, fifo.Live(dir+"/link"), fifo.ErrNotFIFO)
+}
+
+func TestLiveNamesAllReadersAndNoWriters(t *testing.T) {
+	t.Parallel()
+	path := tempPath(t)
+	server := run(t, "serve", path)
+	server.expect("serving, replaced: false")
+	reader := run(t, "read", path)
+	openWriter(t, path) // this process, which is not among them
+	reader.expect("open")
+	rawOpen(t, path, unix.O_PATH)
+	expectPIDs(t, fifo.Live(path), server.pid(), reader.pid())
+}
+
+func expectPIDs(t *testing.T, err error, pids ...int) {
+	t.Helper()
+	slices.Sort(pids)
+	var live *fifo.LiveError
+	if !errors.As(err, &live) {
+		t.Errorf("error is %v, want a LiveError", err)
+		return
+	}
+	if slices.Sort(live.PIDs); !slices.Equal(live.PIDs, pids) {
+		t.Errorf("pids %v, want %v", live.PIDs, pids)
+	}
+}
+
+// From another user, and from another PID namespace, /proc shows no descriptors.
+func TestServerThatProcDoesNotShowIsLive(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("NOT TESTED: needs root, to start a server as another user")
+	}
+	tests := map[string]struct {
+		role string
+		set  func(*syscall.SysProcAttr)
+	}{
+		"another user": {"live", func(attr *syscall.SysProcAttr) {
+			attr.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
+		}},
+		"another PID namespace": {"live in namespace", func(attr *syscall.SysProcAttr) {
+			attr.Cloneflags = unix.CLONE_NEWPID | unix.CLONE_NEWNS
+		}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := tempPath(t)
+			server := run(t, "serve", path)
+			server.expect("serving, replaced: false")
+			cmd := fork.Command(tt.role, path)
+			tt.set(cmd.SysProcAttr)
+			c := start(t, cmd)
+			c.expect("live: []")
+			server.kill()
+			c.in.Close()
+			c.expect("dead")
+		})
+	}
+}
+
+// A server that waits for its first client must not take a look for one, and
+// neither must a client that waits for a server.
+func TestLookingDisturbsNobodyWhoWaits(t *testing.T) {
+	t.Parallel()
+	t.Run("server", func(t *testing.T) {
+		t.Parallel()
+		path := tempPath(t)
+		f := create(t, path)
+		ctx, cancel := context.WithCancelCause(context.Background())
+		waiting := blocked(t, func() error {
+			_, err := f.OpenReader(ctx)
+			return err
+		}, inPoll...)
+		for range 20 {
+			want(t, fifo.Live(path), unix.EADDRINUSE)
+			_, err := fifo.Create(context.Background(), path, fifo.Options{})
+			want(t, err, unix.EADDRINUSE)
+		}
+		reason := errors.New("enough")
+		cancel(reason)
+		want(t, within(t, waiting), reason)
+	})
+	t.Run("client, blocked in open(2) at a FIFO whose server has died", func(t *testing.T) {
+		t.Parallel()
+		path := tempPath(t)
+		stale(t, path)
+		c := run(t, "raw writer", path)
+		c.expect("opening")
+		eventually(t, "the client blocks in open(2)", func() bool { return threadsIn(c.pid(), unix.SYS_OPENAT) == 1 })
+		for range 20 {
+			if err := fifo.Live(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// It has not gone on: it blocks in the same system call still.
+		if n := threadsIn(c.pid(), unix.SYS_OPENAT); n != 1 {
+			t.Errorf("%d threads of the client block in open(2), want 1", n)
+		}
+		rawOpen(t, path, unix.O_RDONLY|unix.O_NONBLOCK)
+		c.expect("open")
+	})
+}

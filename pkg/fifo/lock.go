@@ -1,0 +1,166 @@
+package fifo
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// What stands here is for protocols that use a FIFO to take turns at something
+// else, such as package mailbox: with the capacity of a single page, one
+// packet fills the FIFO, and the FIFO says whose turn it is.
+
+// SetCapacity is [FIFO.SetCapacity] from the reading side.
+func (r *Reader) SetCapacity(bytes int) error {
+	if err := r.wake.Enter(); err != nil {
+		return fmt.Errorf("set capacity of FIFO %s: %w", r.path, err)
+	}
+	defer r.wake.Leave()
+	_, err := setCapacity(r.fd, r.path, bytes)
+	return err
+}
+
+// SetCapacity is [FIFO.SetCapacity] from the writing side.
+func (w *Writer) SetCapacity(bytes int) error {
+	if err := w.wake.Enter(); err != nil {
+		return fmt.Errorf("set capacity of FIFO %s: %w", w.path, err)
+	}
+	defer w.wake.Leave()
+	_, err := setCapacity(w.fd, w.path, bytes)
+	return err
+}
+
+// setCapacity returns what the kernel granted. The kernel looks at the lower 32
+// bits of bytes only, and takes what it finds there.
+func setCapacity(fd int, path string, bytes int) (int, error) {
+	var n int
+	err := error(unix.EINVAL)
+	if bytes >= 0 && bytes <= math.MaxInt32 {
+		n, err = unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, bytes)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("set capacity of FIFO %s to %d bytes: %w", path, bytes, os.NewSyscallError("fcntl F_SETPIPE_SZ", err))
+	}
+	return n, nil
+}
+
+// Ready reports whether a message could be written now, without blocking. It
+// fails with [unix.EPIPE] when no process reads the FIFO.
+func (w *Writer) Ready() (bool, error) {
+	if err := w.wake.Enter(); err != nil {
+		return false, fmt.Errorf("look at FIFO %s: %w", w.path, err)
+	}
+	defer w.wake.Leave()
+	set := [2]unix.PollFd{1: {Fd: int32(w.fd), Events: unix.POLLOUT}}
+	err := w.wake.Poll(set[:], 0)
+	if err == nil && set[1].Revents&unix.POLLERR != 0 {
+		err = unix.EPIPE
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at FIFO %s: %w", w.path, err)
+	}
+	return set[1].Revents&unix.POLLOUT != 0, nil
+}
+
+// AwaitGone blocks until no process reads the FIFO any more. It fails with the
+// context's cause and with [os.ErrClosed].
+func (w *Writer) AwaitGone() error {
+	if err := w.wake.Enter(); err != nil {
+		return fmt.Errorf("watch FIFO %s: %w", w.path, err)
+	}
+	defer w.wake.Leave()
+	set := [2]unix.PollFd{1: {Fd: int32(w.fd)}} // POLLERR comes unasked for
+	if err := w.wake.Poll(set[:], -1); err != nil {
+		return fmt.Errorf("watch FIFO %s: %w", w.path, err)
+	}
+	return nil
+}
+
+// Owner returns the user id that owns the FIFO.
+func (w *Writer) Owner() (uid int, err error) {
+	if err := w.wake.Enter(); err != nil {
+		return 0, fmt.Errorf("FIFO %s: %w", w.path, err)
+	}
+	defer w.wake.Leave()
+	var st unix.Stat_t
+	if err := unix.Fstat(w.fd, &st); err != nil {
+		return 0, fmt.Errorf("FIFO %s: %w", w.path, os.NewSyscallError("fstat", err))
+	}
+	return int(st.Uid), nil
+}
+
+// Lock takes the FIFO's flock(2), which one Writer can have at a time, here or
+// in another process, and blocks until it is free. The kernel gives it back
+// when the process that holds it ends, however it ends.
+//
+// Goroutines that use one Writer have one lock between them: it does not keep
+// them from each other.
+//
+// Lock allocates only when it has to wait.
+func (w *Writer) Lock() error {
+	if err := w.wake.Enter(); err != nil {
+		return fmt.Errorf("lock FIFO %s: %w", w.path, err)
+	}
+	defer w.wake.Leave()
+	err := flock(w.fd, unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = w.awaitLock()
+	}
+	if err != nil {
+		return fmt.Errorf("lock FIFO %s: %w", w.path, err)
+	}
+	return nil
+}
+
+// Unlock gives back what Lock took.
+func (w *Writer) Unlock() {
+	if w.wake.Enter() != nil {
+		return // closed, and the lock gone with the descriptor
+	}
+	defer w.wake.Leave()
+	_ = flock(w.fd, unix.LOCK_UN) // which has nothing to fail with
+}
+
+// awaitLock sleeps in flock(2) in a thread of its own, which poll(2) can
+// neither wait for nor end: a pipe's end of file says that the lock has come.
+// When the wait is given up, the thread stays until the lock does come, and
+// gives it back at once.
+func (w *Writer) awaitLock() error {
+	// The lock belongs to the open file description, so either descriptor
+	// will do; w.fd can be closed while the thread still sleeps.
+	fd, err := unix.FcntlInt(uintptr(w.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("fcntl F_DUPFD_CLOEXEC", err)
+	}
+	var done [2]int
+	if err := unix.Pipe2(done[:], unix.O_CLOEXEC); err != nil {
+		closeFD(fd)
+		return os.NewSyscallError("pipe2", err)
+	}
+	defer closeFD(done[0])
+	locked := make(chan error, 1)
+	go func() {
+		locked <- flock(fd, unix.LOCK_EX)
+		closeFD(done[1])
+	}()
+	set := [2]unix.PollFd{1: {Fd: int32(done[0])}}
+	if err := w.wake.Poll(set[:], -1); err != nil {
+		go func() {
+			if <-locked == nil {
+				_ = flock(fd, unix.LOCK_UN)
+			}
+			closeFD(fd)
+		}()
+		return err
+	}
+	closeFD(fd)
+	return <-locked
+}
+
+func flock(fd, how int) error {
+	_, err := retry(func() (int, error) { return 0, unix.Flock(fd, how) })
+	return os.NewSyscallError("flock", err)
+}

@@ -1,0 +1,131 @@
+package fifo_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/pkg/fifo"
+)
+
+func TestOneWriterAtATimeHasTheLock(t *testing.T) {
+	t.Parallel()
+	f, _, first := pair(t)
+	second := openWriter(t, f.Path())
+	if err := first.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	waiting := make(chan error, 1)
+	go func() { waiting <- second.Lock() }()
+	eventually(t, "the second waits", func() bool { return threadsIn(os.Getpid(), unix.SYS_FLOCK) > 0 })
+	if len(waiting) > 0 {
+		t.Fatal("both have the lock")
+	}
+	first.Unlock()
+	if err := within(t, waiting); err != nil {
+		t.Fatal(err)
+	}
+	second.Close() // gives it back too
+	if err := first.Lock(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestContextAndCloseEndTheWaitForTheLock(t *testing.T) {
+	t.Parallel()
+	reason := errors.New("enough")
+	for end, target := range map[string]error{"the context": reason, "Close": os.ErrClosed} {
+		t.Run(end, func(t *testing.T) {
+			t.Parallel()
+			f, _, first := pair(t)
+			if err := first.Lock(); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancelCause(context.Background())
+			second, err := fifo.OpenWriter(ctx, f.Path(), fifo.NoWait)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer second.Close()
+			waiting := blocked(t, second.Lock, inPoll...)
+			if end == "Close" {
+				second.Close()
+			} else {
+				cancel(reason)
+			}
+			want(t, within(t, waiting), target)
+			// The one that comes too late does not keep the lock.
+			first.Unlock()
+			third := openWriter(t, f.Path())
+			if err := third.Lock(); err != nil {
+				t.Fatal(err)
+			}
+			cancel(nil)
+		})
+	}
+}
+
+func TestTheLockKeepsWritersApart(t *testing.T) {
+	t.Parallel()
+	f := create(t, tempPath(t))
+	// Atomic, because the race detector does not know of flock(2).
+	var inside, times atomic.Int32
+	var all sync.WaitGroup
+	for range 4 {
+		w := openWriter(t, f.Path())
+		all.Go(func() {
+			for range 200 {
+				if err := w.Lock(); err != nil {
+					t.Error(err)
+					return
+				}
+				if inside.Add(1) != 1 {
+					t.Error("two are inside")
+				}
+				inside.Add(-1)
+				times.Add(1)
+				w.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	if n := times.Load(); n != 4*200 {
+		t.Errorf("%d times, want %d", n, 4*200)
+	}
+}
+
+func TestReadySaysIfThereIsRoom(t *testing.T) {
+	t.Parallel()
+	f, r, w := pair(t)
+	if err := w.SetCapacity(4096); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if ready, err := w.Ready(); !ready || err != nil {
+			t.Errorf("Ready: %v, %v; want room", ready, err)
+		}
+		send(t, w, "x")
+		if ready, err := w.Ready(); ready || err != nil {
+			t.Errorf("Ready: %v, %v; want none", ready, err)
+		}
+		expectMessages(t, r, "x")
+	}
+	if err := errors.Join(r.Close(), f.Remove()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.Ready()
+	want(t, err, unix.EPIPE)
+}
+
+func TestOwnerIsTheUserWhoMadeTheFIFO(t *testing.T) {
+	t.Parallel()
+	_, _, w := pair(t)
+	if uid, err := w.Owner(); uid != os.Geteuid() || err != nil {
+		t.Errorf("Owner: %d, %v; want %d", uid, err, os.Geteuid())
+	}
+}

@@ -1,0 +1,193 @@
+package fifo
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrStopped is what a [SharedReader] returns after [FIFO.StopReaders].
+var ErrStopped = errors.New("readers stopped")
+
+// mark is what StopReaders writes: the first bytes of a packet of Atomic bytes,
+// drawn at random for each FIFO. A packet of that size is a page of its own in
+// the pipe, which the kernel never joins to what a stream writer has left.
+type mark [16]byte
+
+// cut returns what stands before the mark, if text ends with its packet. In a
+// stream, what another writer has left can stand before it.
+func (m mark) cut(text []byte) (before []byte, found bool) {
+	if end := len(text) - Atomic; end >= 0 && mark(text[end:end+len(m)]) == m {
+		return text[:end], true
+	}
+	return text, false
+}
+
+// KeepOpen holds a write end too, so that readers do not see the end of file
+// when the last writer closes: the FIFO then serves one client after another.
+func (f *FIFO) KeepOpen() error {
+	if f.keep >= 0 {
+		return nil
+	}
+	fd, err := f.reopen(unix.O_WRONLY)
+	if err != nil {
+		return fmt.Errorf("keep FIFO %s open: %w", f.path, err)
+	}
+	f.keep = fd
+	return nil
+}
+
+// SetCapacity makes room for bytes in the pipe (fcntl(2), F_SETPIPE_SZ) and
+// returns what the kernel granted: that or more, a power of two and a page at
+// least. It fails with [unix.EPERM] above /proc/sys/fs/pipe-max-size or the
+// user's share of pipe memory (pipe(7)), and with [unix.EBUSY] if more is in the
+// pipe. Readers are to be made after it, see [NewSharedReader].
+func (f *FIFO) SetCapacity(bytes int) (int, error) { return setCapacity(f.hold, f.path, bytes) }
+
+// Shared returns a read end that child processes inherit, one open file
+// description for all of them, and the word that each gives [NewSharedReader].
+func (f *FIFO) Shared() (file *os.File, word string, err error) {
+	fd, err := f.reopen(unix.O_RDONLY)
+	if err != nil {
+		return nil, "", fmt.Errorf("share FIFO %s: %w", f.path, err)
+	}
+	if err := unix.SetNonblock(fd, false); err != nil {
+		closeFD(fd)
+		return nil, "", fmt.Errorf("share FIFO %s: %w", f.path, os.NewSyscallError("fcntl F_SETFL", err))
+	}
+	return os.NewFile(uintptr(fd), f.path), hex.EncodeToString(f.mark[:]), nil
+}
+
+// StopReaders makes n SharedReaders return [ErrStopped], each after it has
+// read what was in the FIFO before. It blocks while the FIFO is full; ctx ends
+// that. What is written meanwhile or later stays in the FIFO.
+func (f *FIFO) StopReaders(ctx context.Context, n int) error {
+	fd, err := f.reopen(unix.O_WRONLY)
+	if err != nil {
+		return fmt.Errorf("stop readers of FIFO %s: %w", f.path, err)
+	}
+	w, err := newWriter(ctx, f.path, fd)
+	if err != nil {
+		return fmt.Errorf("stop readers of FIFO %s: %w", f.path, err)
+	}
+	defer w.Close() //nolint:errcheck // never fails
+	var packet [Atomic]byte
+	copy(packet[:], f.mark[:])
+	for range n {
+		if _, err := w.Write(packet[:]); err != nil {
+			return fmt.Errorf("stop readers: %w", err)
+		}
+	}
+	return nil
+}
+
+// reopen opens the FIFO that f holds once more: through /proc, which leads to
+// the inode whatever the path names by now, or by the path where that still
+// names the inode.
+func (f *FIFO) reopen(access int) (int, error) {
+	fd, err := retry(func() (int, error) {
+		return unix.Open(procName(f.hold), access|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	})
+	if !errors.Is(err, unix.ENOENT) {
+		return fd, os.NewSyscallError("open", err)
+	}
+	fd, st, err := openChecked(f.path, access)
+	if err == nil && identityOf(st) != f.id {
+		closeFD(fd)
+		return -1, fmt.Errorf("the path names another FIFO by now: %w", unix.ENOENT)
+	}
+	return fd, err
+}
+
+// SharedReader reads messages from a FIFO together with other processes, all
+// through one inherited open file description.
+//
+// It sleeps in read(2), where a message wakes one process: of those that sleep
+// in poll(2), as [Reader] does, each message wakes all. The price is that
+// nothing wakes it but a message, the end of file or [FIFO.StopReaders]. To
+// take what is there without sleeping it opens the FIFO a second time, for
+// itself and non-blocking, where /proc is mounted.
+//
+// A SharedReader is not safe for use by several goroutines at once. Its
+// methods do not allocate.
+type SharedReader struct {
+	inherited int
+	own       int // non-blocking, or -1
+	mark      mark
+	stopped   bool
+	buf       []byte
+}
+
+// NewSharedReader returns a reader on the inherited descriptor fd. word is
+// what [FIFO.Shared] returned to the parent. Its buffer is as large as the pipe
+// is then, and a message more.
+func NewSharedReader(fd int, word string) (*SharedReader, error) {
+	m, err := hex.DecodeString(word)
+	if err != nil || len(m) != len(mark{}) {
+		return nil, fmt.Errorf("share FIFO: the word %q is none of FIFO.Shared: %w", word, unix.EINVAL)
+	}
+	r := &SharedReader{inherited: fd, mark: mark(m)}
+	capacity, err := unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0)
+	if err != nil {
+		return nil, fmt.Errorf("share FIFO: descriptor %d: %w", fd, os.NewSyscallError("fcntl F_GETPIPE_SZ", err))
+	}
+	// Large enough that the mark, behind all that a stream writer can have
+	// put before it, is read whole. Memory is taken as it is touched.
+	r.buf = make([]byte, capacity+Atomic)
+	r.own, err = unix.Open(procName(fd), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		r.own = -1
+	}
+	return r, nil
+}
+
+// Close closes the descriptors. A Next under way in another goroutine does not
+// end by it.
+func (r *SharedReader) Close() {
+	closeFD(r.inherited)
+	if r.own >= 0 {
+		closeFD(r.own)
+	}
+}
+
+// Next returns the next message, valid until the next call, and blocks until
+// there is one. It fails with [io.EOF] when every writer has closed and all is
+// read, and with [ErrStopped].
+func (r *SharedReader) Next() ([]byte, error) { return r.read(unix.Read, r.inherited) }
+
+// TryNext is Next without blocking: it fails with [unix.EAGAIN] when there is
+// no message now.
+func (r *SharedReader) TryNext() ([]byte, error) {
+	if r.own < 0 && !r.stopped {
+		return nil, unix.EAGAIN
+	}
+	return r.read(rawRead, r.own)
+}
+
+func (r *SharedReader) read(read func(int, []byte) (int, error), fd int) ([]byte, error) {
+	if r.stopped {
+		return nil, ErrStopped
+	}
+	n, err := retry(func() (int, error) { return read(fd, r.buf) })
+	switch {
+	case errors.Is(err, unix.EAGAIN):
+		return nil, unix.EAGAIN
+	case err != nil:
+		return nil, fmt.Errorf("read FIFO: %w", os.NewSyscallError("read", err))
+	case n == 0:
+		return nil, io.EOF
+	}
+	text, marked := r.mark.cut(r.buf[:n])
+	if marked {
+		r.stopped = true
+		if len(text) == 0 {
+			return nil, ErrStopped
+		}
+	}
+	return text, nil
+}

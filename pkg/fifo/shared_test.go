@@ -1,0 +1,404 @@
+package fifo_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/pkg/fork"
+)
+
+// sharedReader returns a reader in this process.
+func sharedReader(t *testing.T, f *fifo.FIFO) *fifo.SharedReader {
+	t.Helper()
+	file, word, err := f.Shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	file.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := fifo.NewSharedReader(fd, word)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	return r
+}
+
+// startReaders starts n reader processes, which are ready when it returns.
+func startReaders(t *testing.T, f *fifo.FIFO, n int, say string) (readers []*child) {
+	t.Helper()
+	file, word, err := f.Shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for range n {
+		cmd := fork.Command("shared", word, say)
+		cmd.ExtraFiles = []*os.File{file}
+		readers = append(readers, start(t, cmd))
+	}
+	for _, c := range readers {
+		c.expect("ready")
+	}
+	return readers
+}
+
+// Claim 18: each message goes to one of the readers, and in packet mode whole,
+// however quickly they follow.
+func TestEveryMessageReachesOneOfSeveralProcessesWhole(t *testing.T) {
+	t.Parallel()
+	const writers, readers, each = 2, 3, 10_000
+	f := create(t, tempPath(t))
+	if err := f.KeepOpen(); err != nil {
+		t.Fatal(err)
+	}
+	processes := startReaders(t, f, readers, "number")
+	said := make(chan string, readers)
+	for _, c := range processes {
+		go func() { said <- c.stop() }()
+	}
+	var bursts []*child
+	for i := range writers {
+		bursts = append(bursts, run(t, "burst", f.Path(), strconv.Itoa(i*each), strconv.Itoa(each)))
+	}
+	for _, c := range bursts {
+		if text := c.stop(); text != "" {
+			t.Error(text)
+		}
+	}
+	if err := f.StopReaders(t.Context(), readers); err != nil {
+		t.Fatal(err)
+	}
+	var numbers []int
+	for range processes {
+		lines := list(within(t, said))
+		if last := lines[len(lines)-1]; last != "error: "+fifo.ErrStopped.Error() {
+			t.Errorf("a reader ended with %q", last)
+		}
+		for _, line := range lines[:len(lines)-1] {
+			n, err := strconv.Atoi(line)
+			if err != nil {
+				t.Fatalf("a reader said %q", line)
+			}
+			numbers = append(numbers, n)
+		}
+	}
+	expectEachOnce(t, writers*each, numbers)
+}
+
+// Claim 19.
+func TestEveryProcessSeesTheEndOfFile(t *testing.T) {
+	t.Parallel()
+	f := create(t, tempPath(t))
+	w := openWriter(t, f.Path())
+	readers := startReaders(t, f, 3, "quote")
+	send(t, w, "hello")
+	w.Close()
+	var all strings.Builder
+	for _, c := range readers {
+		all.WriteString(c.stop())
+	}
+	text := all.String()
+	if strings.Count(text, "end of file\n") != 3 || strings.Count(text, `"hello"`) != 1 || len(list(text)) != 4 {
+		t.Errorf("the readers said %q", text)
+	}
+}
+
+func TestReadersGoOnWhenOneIsKilled(t *testing.T) {
+	t.Parallel()
+	f := create(t, tempPath(t))
+	w := openWriter(t, f.Path())
+	readers := startReaders(t, f, 2, "quote")
+	readers[0].kill()
+	send(t, w, "one", "two", "three")
+	readers[1].expect(`"one"`, `"two"`, `"three"`)
+	w.Close()
+	readers[1].expect("end of file")
+}
+
+func TestStopReadersLetsThemReadWhatWasWrittenBefore(t *testing.T) {
+	t.Parallel()
+	f := create(t, tempPath(t))
+	w := openWriter(t, f.Path())
+	r := sharedReader(t, f)
+	// What only resembles the mark is a message.
+	resembling := make([]byte, fifo.Atomic)
+	copy(resembling, "0123456789abcdef")
+	send(t, w, "one", string(resembling), string(make([]byte, fifo.Atomic)))
+	if err := f.StopReaders(context.Background(), 1); err != nil {
+		t.Fatal(err)
+	}
+	send(t, w, "late")
+	expectNext(t, r, "one", string(resembling), string(make([]byte, fifo.Atomic)))
+	for range 2 { // for good
+		_, err := r.Next()
+		want(t, err, fifo.ErrStopped)
+		_, err = r.TryNext()
+		want(t, err, fifo.ErrStopped)
+	}
+	// The next reader finds what came later.
+	expectNext(t, sharedReader(t, f), "late")
+}
+
+// A writer without packet mode leaves bytes to which the kernel joins what
+// follows, the mark too.
+func TestMarkIsFoundBehindAStream(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{1, 100, 4095, 4096, 4097, 50_000} {
+		t.Run(fmt.Sprintf("%d bytes", size), func(t *testing.T) {
+			t.Parallel()
+			f := create(t, tempPath(t))
+			r := sharedReader(t, f)
+			fd := rawOpen(t, f.Path(), unix.O_WRONLY)
+			stream := strings.Repeat("s", size)
+			if n, err := unix.Write(fd, []byte(stream)); n != size || err != nil {
+				t.Fatal(n, err)
+			}
+			// A stream writer's last page takes in no packet of a whole page.
+			if err := f.StopReaders(context.Background(), 1); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := unix.Write(fd, []byte("late")); err != nil {
+				t.Fatal(err)
+			}
+			if n, err := f.Pending(); n != 2 || err != nil {
+				t.Errorf("Pending: %d, %v; want 2", n, err)
+			}
+			expectNext(t, r, stream)
+			_, err := r.Next()
+			want(t, err, fifo.ErrStopped)
+			expectNext(t, sharedReader(t, f), "late")
+		})
+	}
+}
+
+func TestStopReadersWaitsWhileTheFIFOIsFull(t *testing.T) {
+	t.Parallel()
+	reason := errors.New("enough")
+	f := create(t, tempPath(t))
+	w := openWriter(t, f.Path())
+	sent := fill(t, w)
+	ctx, cancel := context.WithCancelCause(context.Background())
+	stopping := blocked(t, func() error { return f.StopReaders(ctx, 2) }, inPoll...)
+	buf := make([]byte, fifo.Atomic)
+	if _, err := f.TryRead(buf); err != nil { // makes room for one
+		t.Fatal(err)
+	}
+	eventually(t, "one mark is written", func() bool {
+		n, err := w.Unread() // where it counts as messages, by its bytes
+		return err != nil || n > sent-1
+	})
+	cancel(reason)
+	want(t, within(t, stopping), reason)
+
+	// The mark is no message.
+	if n, err := f.Pending(); n != sent-1 || err != nil {
+		t.Errorf("Pending: %d, %v; want %d", n, err, sent-1)
+	}
+	for i := 1; i < sent; i++ {
+		if n, err := f.TryRead(buf); string(buf[:n]) != fmt.Sprint(i) || err != nil {
+			t.Fatalf("TryRead: %q, %v; want %d", buf[:n], err, i)
+		}
+	}
+	want(t, readNow(f), unix.EAGAIN)
+}
+
+func TestPendingCountsMessagesAndTakesNothing(t *testing.T) {
+	t.Parallel()
+	f := create(t, tempPath(t))
+	expectPending := func(want int) {
+		t.Helper()
+		if n, err := f.Pending(); n != want || err != nil {
+			t.Errorf("Pending: %d, %v; want %d", n, err, want)
+		}
+	}
+	expectPending(0)
+	w := openWriter(t, f.Path())
+	expectPending(0)
+	if _, err := f.SetCapacity(1 << 20); err != nil {
+		t.Fatal(err)
+	}
+	sent := fill(t, w)
+	if sent != 256 {
+		t.Errorf("a pipe of 1 MiB holds %d packets, want 256", sent)
+	}
+	for range 2 {
+		expectPending(sent)
+	}
+	if n, err := w.Unread(); n != sent || err != nil {
+		t.Errorf("Unread: %d, %v; want %d", n, err, sent)
+	}
+	w.Close()
+	for n := sent; n > 0; n-- {
+		expectPending(n)
+		if err := readNow(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expectPending(0)
+	want(t, readNow(f), io.EOF)
+}
+
+func TestSharedReaderTriesWithoutBlocking(t *testing.T) {
+	t.Parallel()
+	f := create(t, tempPath(t))
+	r := sharedReader(t, f)
+	_, err := r.TryNext()
+	want(t, err, io.EOF) // no writer
+	_, err = r.Next()
+	want(t, err, io.EOF)
+	w := openWriter(t, f.Path())
+	_, err = r.TryNext()
+	want(t, err, unix.EAGAIN)
+	send(t, w, "one", "two")
+	if text, err := r.TryNext(); string(text) != "one" || err != nil {
+		t.Errorf("TryNext: %q, %v", text, err)
+	}
+	expectNext(t, r, "two")
+	waiting := blocked(t, func() error {
+		text, err := r.Next()
+		if string(text) != "three" {
+			t.Errorf("Next: %q", text)
+		}
+		return err
+	}, unix.SYS_READ)
+	send(t, w, "three")
+	if err := within(t, waiting); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNewSharedReaderRefusesWhatSharedHasNotReturned(t *testing.T) {
+	t.Parallel()
+	f := create(t, tempPath(t))
+	file, word, err := f.Shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	for _, bad := range []string{"", "00", word[1:], word + "00", strings.Repeat("x", len(word))} {
+		_, err := fifo.NewSharedReader(int(file.Fd()), bad)
+		want(t, err, unix.EINVAL)
+	}
+	null, err := os.Open("/dev/null")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	_, err = fifo.NewSharedReader(int(null.Fd()), word)
+	want(t, err, unix.EBADF) // says fcntl(2) of what is no pipe
+}
+
+func TestSetCapacityGivesWhatItSays(t *testing.T) {
+	t.Parallel()
+	f, r, w := pair(t)
+	for _, tt := range []struct{ asked, granted int }{
+		{0, 4096}, {1, 4096}, {4096, 4096}, {4097, 8192}, {1 << 20, 1 << 20},
+	} {
+		if n, err := f.SetCapacity(tt.asked); n != tt.granted || err != nil {
+			t.Errorf("SetCapacity(%d): %d, %v; want %d", tt.asked, n, err, tt.granted)
+		}
+	}
+	// The kernel would take the lower 32 bits of the latter two for a size.
+	for _, asked := range []int{-1, math.MinInt, 1<<32 + 4096, math.MaxInt} {
+		_, err := f.SetCapacity(asked)
+		want(t, err, unix.EINVAL)
+		want(t, r.SetCapacity(asked), unix.EINVAL)
+		want(t, w.SetCapacity(asked), unix.EINVAL)
+	}
+	send(t, w, "one", "two")
+	_, err := f.SetCapacity(4096)
+	want(t, err, unix.EBUSY)
+}
+
+// Claims 14 and 15: what the article calls one struct file is two, which lead to
+// one inode; and a FIFO takes no room on disk, however much is in it.
+func TestTwoOpensAreTwoDescriptionsOfOneInode(t *testing.T) {
+	t.Parallel()
+	f, _, w := pair(t)
+	send(t, w, strings.Repeat("x", fifo.Atomic))
+	var read, written, named unix.Stat_t
+	reader, writer := rawOpen(t, f.Path(), unix.O_RDONLY|unix.O_NONBLOCK), rawOpen(t, f.Path(), unix.O_WRONLY)
+	if err := errors.Join(unix.Fstat(reader, &read), unix.Fstat(writer, &written), unix.Lstat(f.Path(), &named)); err != nil {
+		t.Fatal(err)
+	}
+	if read.Ino != written.Ino || read.Ino != named.Ino {
+		t.Errorf("inodes %d, %d, %d", read.Ino, written.Ino, named.Ino)
+	}
+	if named.Size != 0 || named.Blocks != 0 {
+		t.Errorf("%d bytes in %d blocks on disk", named.Size, named.Blocks)
+	}
+	file, _, err := f.Shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	inherited, err := unix.Dup(int(file.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(inherited)
+	if !sameDescription(t, int(file.Fd()), inherited) {
+		t.Error("kcmp(2) says that a duplicate has another description")
+	}
+	if sameDescription(t, reader, int(file.Fd())) || sameDescription(t, reader, writer) {
+		t.Error("kcmp(2) says that two open(2) have one description")
+	}
+}
+
+func sameDescription(t *testing.T, a, b int) bool {
+	t.Helper()
+	const kcmpFile = 0 // KCMP_FILE, <linux/kcmp.h>
+	pid := uintptr(os.Getpid())
+	order, _, errno := unix.Syscall6(unix.SYS_KCMP, pid, pid, kcmpFile, uintptr(a), uintptr(b), 0)
+	if errno != 0 {
+		t.Skipf("NOT TESTED: kcmp: %v", errno) // needs CONFIG_KCMP
+	}
+	return order == 0
+}
+
+func TestNextDoesNotAllocate(t *testing.T) {
+	f, _, w := pair(t)
+	r := sharedReader(t, f)
+	text := []byte("hello")
+	for name, next := range map[string]func() ([]byte, error){"Next": r.Next, "TryNext": r.TryNext} {
+		t.Run(name, func(t *testing.T) {
+			expectNoAllocations(t, func() {
+				if _, err := w.Write(text); err != nil {
+					t.Fatal(err)
+				}
+				if got, err := next(); err != nil || !bytes.Equal(got, text) {
+					t.Fatal(got, err)
+				}
+				if name == "TryNext" {
+					if _, err := next(); err != unix.EAGAIN { //nolint:errorlint // bare, on the data path
+						t.Fatal(err)
+					}
+				}
+			})
+		})
+	}
+}
+
+func expectNext(t *testing.T, r *fifo.SharedReader, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if got, err := r.Next(); string(got) != text || err != nil {
+			t.Fatalf("Next: %d bytes %.40q, %v; want %d bytes %.40q", len(got), got, err, len(text), text)
+		}
+	}
+}

@@ -1,0 +1,609 @@
+package fifo_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/pkg/fork"
+)
+
+func TestOpenWriterWithoutWaitingSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	path := tempPath(t)
+	_, err := fifo.OpenWriter(context.Background(), path, fifo.NoWait)
+	want(t, err, unix.ENOENT)
+	stale(t, path)
+	_, err = fifo.OpenWriter(context.Background(), path, fifo.NoWait)
+	want(t, err, unix.ENXIO)
+}
+
+func TestOpenWriterUnderACancelledContextFails(t *testing.T) {
+	t.Parallel()
+	path := tempPath(t)
+	create(t, path)
+	reason := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(reason)
+	for _, wait := range []fifo.Wait{fifo.NoWait, fifo.WaitReader, fifo.WaitPath} {
+		_, err := fifo.OpenWriter(ctx, path, wait)
+		want(t, err, reason)
+	}
+}
+
+// waiting starts an OpenWriter and returns when it waits: in open(2) if there is
+// a FIFO at the path. Tests that use it cannot be parallel: they tell by the
+// threads of the process.
+func waiting(t *testing.T, ctx context.Context, path string, wait fifo.Wait) <-chan opened {
+	t.Helper()
+	_, err := os.Lstat(path)
+	exists := err == nil
+	before := threadsIn(os.Getpid(), unix.SYS_OPENAT)
+	result := make(chan opened, 1)
+	started := make(chan struct{})
+	go func() {
+		close(started)
+		w, err := fifo.OpenWriter(ctx, path, wait)
+		result <- opened{w, err}
+	}()
+	<-started
+	if exists {
+		eventually(t, "OpenWriter blocks in open(2)", func() bool {
+			return threadsIn(os.Getpid(), unix.SYS_OPENAT) > before
+		})
+	}
+	t.Cleanup(func() {
+		select {
+		case o := <-result:
+			if o.err == nil {
+				o.w.Close()
+			}
+		default:
+		}
+	})
+	return result
+}
+
+type opened struct {
+	w   *fifo.Writer
+	err error
+}
+
+func TestOpenWriterWaitsForAReader(t *testing.T) {
+	ways := map[string]struct {
+		comes func(t *testing.T, path string)
+		from  fifo.Wait // the least of waits that this takes
+	}{
+		"a server that replaces the FIFO": {
+			comes: func(t *testing.T, path string) { create(t, path) },
+			from:  fifo.WaitReader,
+		},
+		"a server that blocks in open(2)": {
+			comes: func(t *testing.T, path string) {
+				c := run(t, "raw reader", path)
+				c.expect("opening", "open")
+			},
+			from: fifo.WaitReader,
+		},
+		"a reader that does not block": {
+			comes: func(t *testing.T, path string) { rawOpen(t, path, unix.O_RDONLY|unix.O_NONBLOCK) },
+			from:  fifo.WaitReader,
+		},
+		"a reader of this package": {
+			comes: func(t *testing.T, path string) {
+				c := run(t, "read", path)
+				c.expect("open")
+			},
+			from: fifo.WaitReader,
+		},
+		"another FIFO, moved into place": {
+			comes: func(t *testing.T, path string) {
+				f := create(t, path+".other")
+				if err := os.Rename(path+".other", path); err != nil {
+					t.Fatal(err)
+				}
+				_ = f // whose Remove finds it gone
+			},
+			from: fifo.WaitReader,
+		},
+		"removal, and a server later": {
+			comes: func(t *testing.T, path string) {
+				for range 3 {
+					if err := errors.Join(os.Remove(path), unix.Mkfifo(path, 0o600)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				create(t, path)
+			},
+			from: fifo.WaitPath,
+		},
+	}
+	for name, way := range ways {
+		for _, wait := range []fifo.Wait{fifo.WaitReader, fifo.WaitPath} {
+			if wait < way.from {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s, wait %d", name, wait), func(t *testing.T) {
+				path := tempPath(t)
+				stale(t, path)
+				result := waiting(t, context.Background(), path, wait)
+				way.comes(t, path)
+				o := within(t, result)
+				if o.err != nil {
+					t.Fatal(o.err)
+				}
+				defer o.w.Close()
+				send(t, o.w, "hello")
+			})
+		}
+	}
+}
+
+func TestOpenWriterWaitsForThePath(t *testing.T) {
+	ways := map[string]func(t *testing.T, path string){
+		"the FIFO is made": func(t *testing.T, path string) { create(t, path) },
+		"it is moved into place": func(t *testing.T, path string) {
+			create(t, path+".other")
+			if err := os.Rename(path+".other", path); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"it comes, goes, and comes with a server": func(t *testing.T, path string) {
+			for range 3 {
+				if err := errors.Join(unix.Mkfifo(path, 0o600), os.Remove(path)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			create(t, path)
+		},
+		"it comes as a program without this package makes it": func(t *testing.T, path string) {
+			stale(t, path)
+			run(t, "raw reader", path).expect("opening", "open")
+		},
+		"a server dies and another comes": func(t *testing.T, path string) {
+			stale(t, path)
+			create(t, path)
+		},
+	}
+	for name, comes := range ways {
+		t.Run(name, func(t *testing.T) {
+			path := tempPath(t)
+			result := waiting(t, context.Background(), path, fifo.WaitPath)
+			comes(t, path)
+			o := within(t, result)
+			if o.err != nil {
+				t.Fatal(o.err)
+			}
+			defer o.w.Close()
+			send(t, o.w, "hello")
+		})
+	}
+}
+
+func TestWaitForThePathEndsWithTheFolder(t *testing.T) {
+	t.Run("that was not there", func(t *testing.T) {
+		_, err := fifo.OpenWriter(context.Background(), filepath.Join(t.TempDir(), "nonesuch", "fifo"), fifo.WaitPath)
+		want(t, err, unix.ENOENT)
+	})
+	t.Run("that is removed", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "folder", "fifo")
+		if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		stale(t, path) // so that it can be seen to wait
+		result := waiting(t, context.Background(), path, fifo.WaitPath)
+		if err := os.RemoveAll(filepath.Dir(path)); err != nil {
+			t.Fatal(err)
+		}
+		want(t, within(t, result).err, unix.ENOENT)
+	})
+	t.Run("but goes on in one that takes its place", func(t *testing.T) {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "folder", "fifo")
+		if err := errors.Join(os.Mkdir(dir+"/folder", 0o700), os.Mkdir(dir+"/other", 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		stale(t, path)
+		result := waiting(t, context.Background(), path, fifo.WaitPath)
+		if err := unix.Renameat2(unix.AT_FDCWD, dir+"/folder", unix.AT_FDCWD, dir+"/other", unix.RENAME_EXCHANGE); err != nil {
+			t.Fatal(err)
+		}
+		create(t, path)
+		o := within(t, result)
+		if o.err != nil {
+			t.Fatal(o.err)
+		}
+		o.w.Close()
+	})
+}
+
+func TestContextEndsEveryWaitForAReader(t *testing.T) {
+	reason := errors.New("enough")
+	tests := map[string]struct {
+		prepare func(testing.TB, string)
+		wait    fifo.Wait
+	}{
+		"WaitReader":        {stale, fifo.WaitReader},
+		"WaitPath":          {stale, fifo.WaitPath},
+		"WaitPath, no FIFO": {func(testing.TB, string) {}, fifo.WaitPath},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			path := tempPath(t)
+			tt.prepare(t, path)
+			ctx, cancel := context.WithCancelCause(context.Background())
+			result := waiting(t, ctx, path, tt.wait)
+			cancel(reason)
+			want(t, within(t, result).err, reason)
+			if n := threadsIn(os.Getpid(), unix.SYS_OPENAT); n != 0 {
+				t.Errorf("%d threads are left in open(2)", n)
+			}
+		})
+	}
+}
+
+// Who may not read the FIFO cannot free the thread, but does not wait for it.
+func TestContextEndsTheWaitOfOneWhoMayOnlyWrite(t *testing.T) {
+	t.Parallel()
+	path := tempPath(t)
+	stale(t, path)
+	if err := os.Chmod(path, 0o622); err != nil {
+		t.Fatal(err)
+	}
+	c := start(t, asNobody(t, fork.Command("write", path)))
+	c.expect("opening")
+	eventually(t, "it blocks in open(2)", func() bool { return threadsIn(c.pid(), unix.SYS_OPENAT) == 1 })
+	expectSaid(t, c, "error: open FIFO "+path+" for writing: told to end")
+}
+
+// It ends also while another process has the folder locked.
+func TestContextEndsTheWaitForAReaderInALockedFolder(t *testing.T) {
+	path := tempPath(t)
+	stale(t, path)
+	reason := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	result := waiting(t, ctx, path, fifo.WaitReader)
+	folder := rawOpen(t, filepath.Dir(path), unix.O_RDONLY)
+	if err := unix.Flock(folder, unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	cancel(reason)
+	want(t, within(t, result).err, reason)
+	if err := unix.Flock(folder, unix.LOCK_UN); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "no thread is left in open(2)", func() bool { return threadsIn(os.Getpid(), unix.SYS_OPENAT) == 0 })
+}
+
+// One that gives up is a reader for a moment, in which it has the folder locked.
+func TestReaderThatOnlyGivesUpIsNotTheOneWaitedFor(t *testing.T) {
+	for name, early := range map[string]bool{"there before": true, "comes later": false} {
+		t.Run(name, func(t *testing.T) {
+			path := tempPath(t)
+			stale(t, path)
+			var result <-chan opened
+			if !early {
+				result = waiting(t, context.Background(), path, fifo.WaitReader)
+			}
+			folder := rawOpen(t, filepath.Dir(path), unix.O_RDONLY)
+			if err := unix.Flock(folder, unix.LOCK_EX); err != nil {
+				t.Fatal(err)
+			}
+			both, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if early {
+				c := make(chan opened, 1)
+				go func() {
+					w, err := fifo.OpenWriter(context.Background(), path, fifo.WaitReader)
+					c <- opened{w, err}
+				}()
+				result = c
+			}
+			eventually(t, "the waiter has met the reader", func() bool {
+				return threadsIn(os.Getpid(), unix.SYS_FLOCK) == 1
+			})
+			if err := errors.Join(unix.Close(both), unix.Flock(folder, unix.LOCK_UN)); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the waiter waits on", func() bool {
+				if len(result) > 0 {
+					t.Fatalf("the waiter has returned: %v", (<-result).err)
+				}
+				return threadsIn(os.Getpid(), unix.SYS_OPENAT) == 1
+			})
+			create(t, path)
+			o := within(t, result)
+			if o.err != nil {
+				t.Fatal(o.err)
+			}
+			o.w.Close()
+		})
+	}
+}
+
+func TestWaiterIsNotFooledByOthersThatGiveUp(t *testing.T) {
+	path := tempPath(t)
+	stale(t, path)
+	steady := waiting(t, context.Background(), path, fifo.WaitPath)
+	process := run(t, "write", path)
+	process.expect("opening")
+	for range 50 {
+		ctx, cancel := context.WithCancel(context.Background())
+		// From here it can be anywhere: also on its way to open(2).
+		result := make(chan error, 1)
+		go func() {
+			_, err := fifo.OpenWriter(ctx, path, fifo.WaitReader)
+			result <- err
+		}()
+		cancel()
+		want(t, within(t, result), context.Canceled)
+
+		eventually(t, "the other waits in open(2) again", func() bool {
+			return threadsIn(os.Getpid(), unix.SYS_OPENAT) == 1
+		})
+		ctx, cancel = context.WithCancel(context.Background())
+		gone := waiting(t, ctx, path, fifo.WaitReader)
+		cancel()
+		want(t, within(t, gone).err, context.Canceled)
+		if len(steady) > 0 {
+			t.Fatalf("the waiter has returned without a server: %v", (<-steady).err)
+		}
+	}
+	f := create(t, path)
+	o := within(t, steady)
+	if o.err != nil {
+		t.Fatal(o.err)
+	}
+	defer o.w.Close()
+	process.expect("open")
+	send(t, o.w, "hello")
+	buf := make([]byte, fifo.Atomic)
+	if n, err := f.TryRead(buf); string(buf[:n]) != "hello" || err != nil {
+		t.Errorf("TryRead: %q, %v", buf[:n], err)
+	}
+}
+
+// Whoever finds the FIFO finds it with its mode, also between mkfifo(3), whose
+// mode the umask cuts, and the mode that was asked for.
+func TestWaiterOfAnotherUserNeverMeetsAHalfMadeFIFO(t *testing.T) {
+	t.Parallel()
+	for range 10 {
+		path := tempPath(t)
+		c := start(t, asNobody(t, fork.Command("write", path)))
+		c.expect("opening")
+		f, err := fifo.Create(context.Background(), path, fifo.Options{Mode: 0o666})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.expect("open")
+		if err := f.Remove(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestMessagesOfEverySizeArriveWhole(t *testing.T) {
+	t.Parallel()
+	_, r, w := pair(t)
+	for _, size := range []int{1, 2, 1023, 1024, 4095, 4096} {
+		text := strings.Repeat("x", size-1) + "."
+		send(t, w, text, text)
+		expectMessages(t, r, text, text)
+	}
+	for size, target := range map[int]error{0: unix.EINVAL, 4097: unix.EMSGSIZE, 1 << 20: unix.EMSGSIZE} {
+		_, err := w.Write(make([]byte, size))
+		want(t, err, target)
+	}
+	if n, err := r.Pending(); n != 0 || err != nil {
+		t.Errorf("of the messages refused, %d bytes are in the FIFO (%v)", n, err)
+	}
+	send(t, w, "\x00", "\n", "\xff\xfe", "\r\n")
+	expectMessages(t, r, "\x00", "\n", "\xff\xfe", "\r\n")
+}
+
+// Claim 6: in packet mode a pipe is full with 16 packets, however short.
+func TestWriteBlocksWhenTheFIFOIsFull(t *testing.T) {
+	t.Parallel()
+	_, r, w := pair(t)
+	slots := fill(t, w)
+	waiting := blocked(t, func() error {
+		_, err := w.Write([]byte("last"))
+		return err
+	}, inPoll...)
+	expectMessages(t, r, "0")
+	if err := within(t, waiting); err != nil {
+		t.Fatal(err)
+	}
+	for i := 1; i < slots; i++ {
+		expectMessages(t, r, fmt.Sprint(i))
+	}
+	expectMessages(t, r, "last")
+}
+
+// fill writes messages, 0 and so on, until there is no room, and returns how
+// many there are.
+func fill(t *testing.T, w *fifo.Writer) int {
+	t.Helper()
+	for n := 0; ; n++ {
+		room, err := w.Ready()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !room {
+			return n
+		}
+		send(t, w, fmt.Sprint(n))
+	}
+}
+
+func TestContextCloseAndThePeersLeavingEndEveryWaitOfAWriter(t *testing.T) {
+	t.Parallel()
+	reason := errors.New("enough")
+	for name, wait := range map[string]func(*fifo.Writer) error{
+		"Write": func(w *fifo.Writer) error {
+			_, err := w.Write([]byte("last"))
+			return err
+		},
+		"Await": (*fifo.Writer).Await,
+	} {
+		for end, target := range map[string]error{
+			"the context": reason,
+			"Close":       os.ErrClosed,
+			"the peer":    unix.EPIPE,
+		} {
+			t.Run(name+", "+end, func(t *testing.T) {
+				t.Parallel()
+				path := tempPath(t)
+				server := run(t, "serve", path)
+				server.expect("serving, replaced: false")
+				ctx, cancel := context.WithCancelCause(context.Background())
+				defer cancel(nil)
+				w, err := fifo.OpenWriter(ctx, path, fifo.NoWait)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer w.Close()
+				sent := fill(t, w)
+				waiting := blocked(t, func() error { return wait(w) }, inPoll...)
+				switch end {
+				case "the context":
+					cancel(reason)
+				case "Close":
+					w.Close()
+				case "the peer":
+					server.kill()
+				}
+				want(t, within(t, waiting), target)
+				if end == "Close" {
+					return
+				}
+				if n, err := w.Unread(); n != sent || err != nil {
+					t.Errorf("Unread: %d, %v; want %d", n, err, sent)
+				}
+				if w.PeerGone() != (end == "the peer") {
+					t.Errorf("PeerGone: %v", w.PeerGone())
+				}
+			})
+		}
+	}
+}
+
+// What was written and not read when the last reader left is lost, and counted.
+func TestUnreadIsExactAfterTheReadersDeath(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		sizes    func(i int) int
+		capacity int // 0: as it is
+		read     int // of how many
+		left     int
+	}{
+		"short ones":                    {sizes: func(int) int { return 1 }, left: 16},
+		"long ones":                     {sizes: func(int) int { return 4096 }, left: 16},
+		"none":                          {sizes: func(int) int { return 5 }, read: 3},
+		"all kinds":                     {sizes: func(i int) int { return 1 + i*997%4096 }, read: 40, left: 11},
+		"in a large pipe":               {sizes: func(i int) int { return 1 + i*997%4096 }, capacity: 1 << 20, read: 700, left: 256},
+		"more than memory was made for": {sizes: func(i int) int { return 1 + i*7%100 }, capacity: 1 << 20, read: 5000, left: 201},
+		"in a small pipe":               {sizes: func(i int) int { return 1 + i%9 }, capacity: 4096, read: 1100, left: 1},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, r, w := pair(t)
+			// The server may set the capacity after the writer has come.
+			if tt.capacity != 0 {
+				if n, err := f.SetCapacity(tt.capacity); n != tt.capacity || err != nil {
+					t.Fatalf("SetCapacity: %d, %v", n, err)
+				}
+			}
+			buf := make([]byte, fifo.Atomic)
+			for i := range tt.read + tt.left {
+				send(t, w, strings.Repeat("x", tt.sizes(i)))
+				if i < tt.read {
+					expectMessages(t, r, strings.Repeat("x", tt.sizes(i)))
+				}
+			}
+			for range 2 { // alive or dead
+				if n, err := w.Unread(); n != tt.left || err != nil {
+					t.Errorf("Unread: %d, %v; want %d", n, err, tt.left)
+				}
+				if err := errors.Join(f.Remove(), r.Close()); err != nil {
+					t.Fatal(err)
+				}
+				_, err := w.Write(buf)
+				want(t, err, unix.EPIPE)
+				f = create(t, f.Path()) // a new server changes nothing
+			}
+			if !w.PeerGone() {
+				t.Error("PeerGone is false")
+			}
+			want(t, w.Await(), unix.EPIPE)
+		})
+	}
+}
+
+func TestUnreadIsAtMostThatWhereThereAreOtherWriters(t *testing.T) {
+	t.Parallel()
+	f, r, w := pair(t)
+	other := openWriter(t, f.Path())
+	send(t, w, "12", "12", "12")
+	send(t, other, "1234")
+	expectMessages(t, r, "12")
+	if n, err := w.Unread(); n < 2 || n > 3 || err != nil {
+		t.Errorf("Unread: %d, %v; want 2 or 3", n, err)
+	}
+	if n, err := other.Unread(); n != 1 || err != nil {
+		t.Errorf("Unread of the other: %d, %v; want 1", n, err)
+	}
+}
+
+func TestWriterLearnsThatTheServerWasKilled(t *testing.T) {
+	t.Parallel()
+	path := tempPath(t)
+	server := run(t, "serve", path)
+	server.expect("serving, replaced: false")
+	w := openWriter(t, path)
+	if w.PeerGone() {
+		t.Error("PeerGone while the server lives")
+	}
+	send(t, w, "one", "two", "three")
+	gone := blocked(t, w.AwaitGone, inPoll...)
+	server.kill()
+	if err := within(t, gone); err != nil {
+		t.Error(err)
+	}
+	if !w.PeerGone() {
+		t.Error("PeerGone is false")
+	}
+	if n, err := w.Unread(); n != 3 || err != nil {
+		t.Errorf("Unread: %d, %v; want 3", n, err)
+	}
+}
+
+// Claim 8: SIGPIPE ends a process that has it by default. Go's runtime catches
+// it, so that the write fails instead.
+func TestWriteWithoutReadersDoesNotKill(t *testing.T) {
+	t.Parallel()
+	expectSaid(t, run(t, "sigpipe", tempPath(t)), "EPIPE: true")
+}
+
+func TestWriteDoesNotAllocate(t *testing.T) {
+	f, _, w := pair(t)
+	text, buf := []byte("hello"), make([]byte, fifo.Atomic)
+	expectNoAllocations(t, func() { // of which there are more than sizes are remembered
+		if _, err := w.Write(text); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.TryRead(buf); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
