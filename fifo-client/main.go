@@ -1,0 +1,76 @@
+// Fifo-client is the writing side of a named pipe: it sends each argument, or
+// each line of stdin, as one message to fifo-server.
+//
+// Start fifo-server in one terminal and this in another. Type lines, and end
+// with Ctrl-D: the server then sees the end of file.
+//
+// Each message is one write(2) in packet mode, which one of the server's
+// readers gets whole, however fast others follow.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/mattn/go-isatty"
+	"github.com/urfave/cli/v2"
+
+	"example.com/ipcsuite/internal/command"
+	"example.com/ipcsuite/internal/rundir"
+)
+
+// fifoName is the FIFO in --dir, the same for fifo-server.
+const fifoName = "fifo.ipc"
+
+func main() {
+	os.Exit(command.Main(command.Spec{
+		Name:      "fifo-client",
+		Usage:     "send messages through a named pipe",
+		ArgsUsage: "[MESSAGE ...]",
+		Description: `Sends each MESSAGE, or without any each line of stdin, to fifo-server. A
+message is 4096 bytes at most; a longer one is refused by name, and the others
+are sent.
+
+Examples:
+   fifo-client                          type lines, end with Ctrl-D
+   fifo-client hello "how are you"      two messages
+   fifo-client -- --not-a-flag          a message that starts with a dash
+   seq 1000000 | fifo-client --wait 5s  as fast as it goes`,
+		Flags: func() []cli.Flag {
+			return []cli.Flag{
+				rundir.Flag(),
+				&cli.StringFlag{Name: "path", Usage: "the FIFO, anywhere (default: " + fifoName + " in --dir)"},
+				&cli.DurationFlag{Name: "wait", Usage: "how long to wait for a server"},
+				&cli.BoolFlag{Name: "quiet", Usage: "no prompt, no notices"},
+			}
+		},
+		Action: sendCommand,
+	}))
+}
+
+func sendCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
+	messages, err := command.Messages(c, os.Args)
+	if err != nil {
+		return err
+	}
+	if wait := c.Duration("wait"); wait < 0 {
+		return command.UsageErrorf("--wait %v: want a time from now on, such as 5s", wait)
+	}
+	path, err := rundir.Path(c, "path", fifoName)
+	if err != nil {
+		return err
+	}
+	cl := &client{
+		env:    env,
+		path:   path,
+		quiet:  c.Bool("quiet"),
+		prompt: len(messages) == 0 && isatty.IsTerminal(env.Stdin.Fd()) && !c.Bool("quiet"),
+	}
+	if err := cl.open(ctx, c.Duration("wait")); err != nil {
+		return err
+	}
+	if len(messages) > 0 {
+		return cl.send(ctx, arguments(messages))
+	}
+	return cl.send(ctx, cl.stdin())
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// ledger is a page of memory that the server and its readers share. In it each
+// reader says how many messages it has taken from the FIFO and not yet printed,
+// so that the server knows what is lost when one is killed. It is also the lock
+// that keeps the output of one reader from running into that of another.
+type ledger struct {
+	file  *os.File
+	slots []slot
+}
+
+// slot is one reader's, and one cache line, since each writes its own often.
+type slot struct {
+	held    atomic.Uint64 // taken and not yet printed
+	printed atomic.Uint64
+	failure atomic.Uint64 // the errno with which printing failed
+	busy    atomic.Bool   // takes messages as they come, does not sleep
+	torn    atomic.Bool   // of the first slot: someone prints, or was killed at it
+	_       [38]byte
+}
+
+// newLedger makes a ledger for n readers.
+func newLedger(n int) (*ledger, error) {
+	fd, err := unix.MemfdCreate("ledger", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make the readers' ledger: %w", os.NewSyscallError("memfd_create", err))
+	}
+	file := os.NewFile(uintptr(fd), "ledger")
+	if err := file.Truncate(int64(n) * int64(unsafe.Sizeof(slot{}))); err != nil {
+		return nil, fmt.Errorf("make the readers' ledger: %w", err)
+	}
+	return openLedger(file)
+}
+
+// openLedger maps the ledger that a reader has inherited.
+func openLedger(file *os.File) (*ledger, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("open the readers' ledger: %w", err)
+	}
+	mem, err := unix.Mmap(int(file.Fd()), 0, int(info.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("open the readers' ledger: %w", os.NewSyscallError("mmap", err))
+	}
+	n := len(mem) / int(unsafe.Sizeof(slot{}))
+	return &ledger{file: file, slots: unsafe.Slice((*slot)(unsafe.Pointer(&mem[0])), n)}, nil
+}
+
+// othersBusy reports whether a reader other than that of slot i is busy.
+func (l *ledger) othersBusy(i int) bool {
+	for j := range l.slots {
+		if j != i && l.slots[j].busy.Load() {
+			return true
+		}
+	}
+	return false
+}
+
+// startPrinting reports whether the one who printed last did not come to its end,
+// and may have left half a line. The lock must be held.
+func (l *ledger) startPrinting() (torn bool) { return l.slots[0].torn.Swap(true) }
+
+func (l *ledger) endPrinting() { l.slots[0].torn.Store(false) }
+
+// lock blocks until no other process has the lock. It is a record lock of
+// fcntl(2): owned by the process, and gone with it if it is killed.
+func (l *ledger) lock() { l.setLock(unix.F_WRLCK) }
+
+func (l *ledger) unlock() { l.setLock(unix.F_UNLCK) }
+
+func (l *ledger) setLock(kind int16) {
+	whole := unix.Flock_t{Type: kind, Whence: io.SeekStart}
+	for unix.FcntlFlock(l.file.Fd(), unix.F_SETLKW, &whole) == unix.EINTR {
+	}
+}
+
+func (l *ledger) printed() (n uint64) {
+	for i := range l.slots {
+		n += l.slots[i].printed.Load()
+	}
+	return n
+}

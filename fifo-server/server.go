@@ -1,0 +1,296 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/internal/command"
+	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/pkg/fork"
+)
+
+// largePipe is the capacity that is asked for by default: 256 packets rather
+// than 16, which halves the time of a full stream of short messages. It is what
+// an unprivileged user may have (/proc/sys/fs/pipe-max-size).
+const largePipe = 1 << 20
+
+// stopTime is how long readers may take to print what they have when the
+// server is told to end, and restTime how long it may take to print what came
+// after. The whole must be over within a second.
+const (
+	stopTime = 700 * time.Millisecond
+	restTime = 200 * time.Millisecond
+)
+
+type server struct {
+	env       *command.Env
+	path      string
+	mode      fs.FileMode
+	readers   int
+	keepAlive bool
+	pipeSize  int // 0: large if allowed
+
+	fifo   *fifo.FIFO
+	shared *os.File // the read end that the readers inherit
+	word   string   // see fifo.SharedReader
+	ledger *ledger
+
+	exits    chan exit
+	alive    map[int]*exec.Cmd // by slot
+	lost     uint64            // messages that went with a killed reader
+	printing bool              // stdout takes what is written
+}
+
+// exit is how a reader ended.
+type exit struct {
+	index int
+	cmd   *exec.Cmd
+}
+
+// serve makes the FIFO, waits for a client, lets readers print what comes, and
+// removes all again.
+func (s *server) serve(ctx context.Context) (err error) {
+	s.exits = make(chan exit)
+	s.alive = make(map[int]*exec.Cmd)
+	s.printing = true
+	if s.ledger, err = newLedger(s.readers + 1); err != nil { // one more for printRest
+		return err
+	}
+	s.fifo, err = fifo.Create(ctx, s.path, fifo.Options{Mode: s.mode})
+	if err != nil {
+		return err
+	}
+	log := s.env.Log
+	if s.fifo.Replaced() {
+		log.Notice().Str("path", s.path).Msg("took over a FIFO that a dead server had left")
+	}
+	log.Notice().Str("path", s.path).Msg("created FIFO")
+	defer func() {
+		if lossErr := s.close(ctx); err == nil {
+			err = lossErr
+		} else if lossErr != nil {
+			log.Error().Msg(lossErr.Error())
+		}
+	}()
+
+	if err := s.setCapacity(); err != nil {
+		return err
+	}
+	if err := s.awaitClient(ctx); err != nil {
+		return err
+	}
+	if err := s.startReaders(); err != nil {
+		return s.stop(err)
+	}
+	return s.supervise(ctx)
+}
+
+func (s *server) setCapacity() error {
+	if s.pipeSize != 0 {
+		_, err := s.fifo.SetCapacity(s.pipeSize)
+		if errors.Is(err, unix.EPERM) {
+			err = fmt.Errorf("%w: /proc/sys/fs/pipe-max-size is the most that --pipe-size may say", err)
+		}
+		return err
+	}
+	if _, err := s.fifo.SetCapacity(largePipe); err != nil {
+		s.env.Log.Debug().Err(err).Msg("the pipe keeps its default capacity")
+	}
+	return nil
+}
+
+// awaitClient blocks until a client has the FIFO open. A server that stays
+// does not wait: it holds a write end itself.
+func (s *server) awaitClient(ctx context.Context) error {
+	log := s.env.Log
+	if s.keepAlive {
+		log.Notice().Msg("serving until Ctrl-C: run fifo-client in another terminal")
+		return s.fifo.KeepOpen()
+	}
+	log.Notice().Msg("waiting for a client: run fifo-client in another terminal")
+	r, err := s.fifo.OpenReader(ctx)
+	if err != nil {
+		return err
+	}
+	log.Notice().Msg("a client has come")
+	return r.Close()
+}
+
+func (s *server) startReaders() (err error) {
+	if s.shared, s.word, err = s.fifo.Shared(); err != nil {
+		return err
+	}
+	for i := range s.readers {
+		if err := s.startReader(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *server) startReader(index int) error {
+	cmd := fork.Command(readerRole, s.word, strconv.Itoa(index))
+	cmd.Stdout, cmd.Stderr = s.env.Stdout, s.env.Stderr
+	cmd.ExtraFiles = []*os.File{s.shared, s.ledger.file}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start reader: %w", err)
+	}
+	s.alive[index] = cmd
+	s.env.Log.Debug().Int("pid", cmd.Process.Pid).Msg("started reader")
+	go func() {
+		_ = cmd.Wait() // the state tells more than the error
+		s.exits <- exit{index, cmd}
+	}()
+	return nil
+}
+
+// supervise waits until all readers have ended by themselves, and replaces
+// those that are killed. ctx ends it early.
+func (s *server) supervise(ctx context.Context) error {
+	for len(s.alive) > 0 {
+		select {
+		case <-ctx.Done():
+			return s.stop(context.Cause(ctx))
+		case e := <-s.exits:
+			code := s.reaped(e)
+			switch {
+			case code == endOfFile:
+			case code == killed:
+				if err := s.startReader(e.index); err != nil {
+					return s.stop(err)
+				}
+				s.env.Log.Notice().Int("pid", s.alive[e.index].Process.Pid).Msg("started another reader in its place")
+			case code == printFailed:
+				s.printing = false
+				errno := unix.Errno(s.ledger.slots[e.index].failure.Load())
+				return s.stop(fmt.Errorf("write to stdout: %w", errno))
+			default:
+				return s.stop(fmt.Errorf("reader %d ended with code %d", e.cmd.Process.Pid, code))
+			}
+		}
+	}
+	s.env.Log.Notice().Msg("all readers have ended")
+	return nil
+}
+
+// killed stands in the place of the exit code of a reader that has none.
+const killed = -1
+
+// reaped notes the end of a reader and returns its exit code.
+func (s *server) reaped(e exit) int {
+	delete(s.alive, e.index)
+	slot := &s.ledger.slots[e.index]
+	slot.busy.Store(false)
+	held := slot.held.Swap(0)
+	s.lost += held
+	status := e.cmd.ProcessState.Sys().(syscall.WaitStatus) //nolint:forcetypeassert // on Linux it is one
+	if !status.Signaled() {
+		return status.ExitStatus()
+	}
+	s.env.Log.Warn().
+		Int("pid", e.cmd.Process.Pid).
+		Str("signal", unix.SignalName(status.Signal())).
+		Uint64("messages_lost", held).
+		Msg("a reader was killed")
+	return killed
+}
+
+// stop ends the readers, after they have printed what is in the FIFO by now,
+// and by force if that takes too long. It returns why.
+func (s *server) stop(why error) error {
+	// No new clients. Those that are there see EPIPE when all is closed.
+	if err := s.fifo.Unlink(); err != nil {
+		s.env.Log.Debug().Err(err).Msg("unlink")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	stopping := make(chan error, 1)
+	n := len(s.alive)
+	go func() { stopping <- s.fifo.StopReaders(ctx, n) }()
+	for len(s.alive) > 0 {
+		select {
+		case e := <-s.exits:
+			s.reaped(e)
+		case <-ctx.Done():
+			s.printing = false
+			for _, cmd := range s.alive {
+				_ = cmd.Process.Kill() // it may have ended just now
+			}
+			for len(s.alive) > 0 {
+				s.reaped(<-s.exits)
+			}
+		}
+	}
+	cancel()
+	<-stopping
+	return why
+}
+
+// close removes the FIFO, and prints what came after the readers had ended. It
+// fails if messages were lost.
+func (s *server) close(ctx context.Context) error {
+	// Without its name the FIFO gets no new writers; those that are there get
+	// EPIPE once it is closed, and can count what they sent in vain.
+	if err := s.fifo.Unlink(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.env.Log.Warn().Err(err).Msg("the FIFO stays")
+	}
+	defer s.fifo.Close()
+	if s.printing {
+		s.lost += s.printRest(ctx)
+	}
+	unread, err := s.fifo.Pending()
+	if err != nil {
+		return err
+	}
+	s.env.Log.Notice().Uint64("messages", s.ledger.printed()).Msg("removed FIFO")
+	if lost := s.lost + uint64(unread); lost > 0 {
+		return fmt.Errorf("FIFO %s: messages not printed: %d", s.path, lost)
+	}
+	return nil
+}
+
+// printRest prints the messages that are in the FIFO now, and not those that a
+// client may go on to send. It returns how many of them could not be printed,
+// which after a signal includes those that stdout does not take in time.
+func (s *server) printRest(ctx context.Context) (lost uint64) {
+	var rest [][]byte
+	n, _ := s.fifo.Pending()
+	for buf := make([]byte, largePipe); n > 0; n-- {
+		size, err := s.fifo.TryRead(buf)
+		if err != nil {
+			break // nothing is left
+		}
+		rest = append(rest, bytes.Clone(buf[:size]))
+	}
+	slot := &s.ledger.slots[s.readers]
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		out := newPrinter(s.env.Stdout, s.ledger, slot)
+		for _, text := range rest {
+			if out.message(text) != nil {
+				return
+			}
+		}
+		_ = out.flush() // what it cannot print is counted as lost
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		select {
+		case <-done:
+		case <-time.After(restTime):
+		}
+	}
+	return uint64(len(rest)) - slot.printed.Load()
+}
