@@ -1,0 +1,711 @@
+package mailbox_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/pkg/mailbox"
+	"example.com/ipcsuite/pkg/sysv"
+)
+
+// place is where the two sides meet: a segment and, once a reader is there, a
+// FIFO.
+type place struct {
+	slot *sysv.Segment // attached for reading and writing
+	path string        // of the FIFO
+}
+
+func newPlace(tb testing.TB, size int) *place {
+	tb.Helper()
+	slot, err := sysv.Create(sysv.Private, size, 0o600)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = slot.Remove() })
+	attach(tb, slot)
+	return &place{slot, filepath.Join(tb.TempDir(), "gate")}
+}
+
+func attach(tb testing.TB, slot *sysv.Segment) {
+	tb.Helper()
+	if err := slot.Attach(); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = slot.Detach() })
+}
+
+// reader makes the FIFO and returns the receiving side. It sees no end of file,
+// since a write end stays open.
+func (p *place) reader(tb testing.TB, ctx context.Context) *mailbox.Reader {
+	tb.Helper()
+	f := p.server(tb)
+	if err := f.KeepOpen(); err != nil {
+		tb.Fatal(err)
+	}
+	r, _ := p.readerOf(tb, ctx, f)
+	return r
+}
+
+// server makes the FIFO.
+func (p *place) server(tb testing.TB) *fifo.FIFO {
+	tb.Helper()
+	f, err := fifo.Create(tb.Context(), p.path, fifo.Options{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(f.Close)
+	return f
+}
+
+// readerOf returns the receiving side at a FIFO that a writer has opened, and
+// its end of the FIFO.
+func (p *place) readerOf(tb testing.TB, ctx context.Context, f *fifo.FIFO) (*mailbox.Reader, *fifo.Reader) {
+	tb.Helper()
+	gate, err := f.OpenReader(ctx)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = gate.Close() })
+	r, err := mailbox.NewReader(p.slot, gate)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return r, gate
+}
+
+// writer returns a sending side and its end of the FIFO, once there is a reader.
+func (p *place) writer(tb testing.TB, ctx context.Context) (*mailbox.Writer, *fifo.Writer) {
+	tb.Helper()
+	w, gate, err := openWriter(ctx, p.slot, p.path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = gate.Close() })
+	return w, gate
+}
+
+func openWriter(ctx context.Context, slot *sysv.Segment, path string) (*mailbox.Writer, *fifo.Writer, error) {
+	gate, err := fifo.OpenWriter(ctx, path, fifo.WaitPath)
+	if err != nil {
+		return nil, nil, err
+	}
+	w, err := mailbox.NewWriter(slot, gate)
+	return w, gate, err
+}
+
+// store writes to the slot as a process does that knows no protocol.
+func (p *place) store(tb testing.TB, text string) {
+	tb.Helper()
+	if _, err := p.slot.WriteAt([]byte(text), 0); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// stringAt is what a C program finds at the start of the slot.
+func (p *place) stringAt(tb testing.TB) string {
+	tb.Helper()
+	all := make([]byte, p.slot.Size())
+	if _, err := p.slot.ReadAt(all, 0); err != nil {
+		tb.Fatal(err)
+	}
+	text, _, found := strings.Cut(string(all), "\x00")
+	if !found {
+		tb.Fatal("no NUL byte in the slot")
+	}
+	return text
+}
+
+func openRaw(tb testing.TB, path string, flags int) int {
+	tb.Helper()
+	fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = unix.Close(fd) })
+	return fd
+}
+
+func writeRaw(tb testing.TB, fd int, bytes string) {
+	tb.Helper()
+	if n, err := unix.Write(fd, []byte(bytes)); err != nil || n != len(bytes) {
+		tb.Fatalf("write: %d, %v", n, err)
+	}
+}
+
+const token = "\x00\x00\x00\x00"
+
+func send(tb testing.TB, w *mailbox.Writer, texts ...string) {
+	tb.Helper()
+	for _, text := range texts {
+		if err := w.Send([]byte(text)); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
+
+func receive(tb testing.TB, r *mailbox.Reader, want string) {
+	tb.Helper()
+	text, err := r.Receive()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if string(text) != want {
+		tb.Fatalf("received %.40q, want %.40q", text, want)
+	}
+}
+
+func receiveError(tb testing.TB, r *mailbox.Reader, want error) {
+	tb.Helper()
+	if text, err := r.Receive(); !errors.Is(err, want) {
+		tb.Fatalf("received %.40q, %v, want %v", text, err, want)
+	}
+}
+
+func wantError(tb testing.TB, got, want error) {
+	tb.Helper()
+	if !errors.Is(got, want) {
+		tb.Fatalf("got %v, want %v", got, want)
+	}
+}
+
+func wantUndelivered(tb testing.TB, w *mailbox.Writer, want int) {
+	tb.Helper()
+	if n := w.Undelivered(); n != want {
+		tb.Fatalf("%d undelivered, want %d", n, want)
+	}
+}
+
+func TestEveryTextArrivesWholeAndInOrder(t *testing.T) {
+	p := newPlace(t, 4096)
+	r := p.reader(t, t.Context())
+	w, _ := p.writer(t, t.Context())
+	var texts []string
+	for n := range w.Max() + 1 { // every length, the empty text included
+		texts = append(texts, strings.Repeat(string(rune('a'+n%26)), n))
+	}
+	texts = append(texts, "\xff\xfe not UTF-8 \xc3", "carriage return\r", "\t\x01\x7f")
+	go func() {
+		for _, text := range texts {
+			if err := w.Send([]byte(text)); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for _, text := range texts {
+		receive(t, r, text)
+	}
+	if r.Lost() != 0 {
+		t.Errorf("%d lost", r.Lost())
+	}
+}
+
+func TestASlotOfOneByteTakesOnlyTheEmptyText(t *testing.T) {
+	p := newPlace(t, 1)
+	r := p.reader(t, t.Context())
+	w, _ := p.writer(t, t.Context())
+	wantError(t, w.Send([]byte("a")), mailbox.ErrRefused)
+	send(t, w, "")
+	receive(t, r, "")
+}
+
+func TestTextThatCannotBeSentIsRefusedWhole(t *testing.T) {
+	p := newPlace(t, 8)
+	r := p.reader(t, t.Context())
+	w, _ := p.writer(t, t.Context())
+	for _, text := range []string{"12345678", "a\x00b", "\x00", "a\nb", "a\n"} {
+		wantError(t, w.Send([]byte(text)), mailbox.ErrRefused)
+		if left := p.stringAt(t); left != "" {
+			t.Errorf("%q left %q in the slot", text, left)
+		}
+		_, err := r.TryReceive()
+		wantError(t, err, unix.EAGAIN)
+	}
+	send(t, w, "1234567")
+	receive(t, r, "1234567")
+}
+
+func TestSecondTextWaitsForTheFirstToBeTaken(t *testing.T) {
+	p := newPlace(t, 64)
+	r := p.reader(t, t.Context())
+	w, gate := p.writer(t, t.Context())
+	send(t, w, "first")
+	if ready, err := gate.Ready(); ready || err != nil {
+		t.Fatalf("slot free with a text in it: %v, %v", ready, err)
+	}
+	sent := make(chan error)
+	go func() { sent <- w.Send([]byte("second")) }()
+	receive(t, r, "first")
+	wantError(t, <-sent, nil)
+	receive(t, r, "second")
+}
+
+func TestFlushWaitsUntilTheLastTextIsTaken(t *testing.T) {
+	p := newPlace(t, 64)
+	r := p.reader(t, t.Context())
+	w, _ := p.writer(t, t.Context())
+	wantError(t, w.Flush(), nil) // nothing to wait for
+	send(t, w, "last")
+	wantUndelivered(t, w, 1)
+	flushed := make(chan error)
+	go func() { flushed <- w.Flush() }()
+	receive(t, r, "last")
+	wantError(t, <-flushed, nil)
+	wantUndelivered(t, w, 0)
+}
+
+func TestReaderSeesTheEndWhenTheLastWriterLeaves(t *testing.T) {
+	p := newPlace(t, 64)
+	f := p.server(t)
+	w1, gate1 := p.writer(t, t.Context())
+	w2, gate2 := p.writer(t, t.Context())
+	r, _ := p.readerOf(t, t.Context(), f)
+	send(t, w1, "one")
+	_ = gate1.Close()
+	receive(t, r, "one")
+	send(t, w2, "two")
+	_ = gate2.Close()
+	receive(t, r, "two")
+	receiveError(t, r, io.EOF)
+
+	w3, _ := p.writer(t, t.Context()) // and goes on when one comes
+	send(t, w3, "three")
+	receive(t, r, "three")
+}
+
+// The article's client: it stores the line that it has read, newline and all,
+// writes a token of four zero bytes, and then puts a NUL over the newline.
+func TestArticlesClientRingsBeforeItTerminates(t *testing.T) {
+	p := newPlace(t, 4096)
+	r := p.reader(t, t.Context())
+	fd := openRaw(t, p.path, unix.O_WRONLY)
+
+	p.store(t, "hello world\n")
+	writeRaw(t, fd, token)
+	p.store(t, "hello world\x00")
+	receive(t, r, "hello world")
+
+	p.store(t, "quit\n") // with " world" behind it, and no NUL yet
+	writeRaw(t, fd, token)
+	receive(t, r, "quit")
+	p.store(t, "quit\x00")
+}
+
+func TestOverwrittenTextsAreCounted(t *testing.T) {
+	p := newPlace(t, 4096)
+	r := p.reader(t, t.Context())
+	fd := openRaw(t, p.path, unix.O_WRONLY)
+	for i, text := range []string{"one", "two", "three"} {
+		p.store(t, text+"\x00")
+		writeRaw(t, fd, token)
+		if i == 0 {
+			receive(t, r, "one")
+		}
+	}
+	receive(t, r, "three")
+	if r.Lost() != 1 {
+		t.Errorf("%d lost, want 1", r.Lost())
+	}
+	_, err := r.TryReceive()
+	wantError(t, err, unix.EAGAIN)
+}
+
+// The article's server: it reads four bytes, and then the string in the slot.
+func TestArticlesServerReadsWhatIsSent(t *testing.T) {
+	p := newPlace(t, 4096)
+	f := p.server(t)
+	w, gate := p.writer(t, t.Context())
+	fd := openRaw(t, p.path, unix.O_RDONLY)
+	f.Close()
+	for _, text := range []string{"hello", "a longer text", "", "quit"} {
+		send(t, w, text)
+		if ready, err := gate.Ready(); ready || err != nil {
+			t.Fatalf("slot free with a text in it: %v, %v", ready, err)
+		}
+		buf := make([]byte, 64)
+		if n, err := unix.Read(fd, buf[:4]); n != 4 || err != nil || string(buf[:4]) != token {
+			t.Fatalf("token: %q, %v", buf[:n], err)
+		}
+		if got := p.stringAt(t); got != text {
+			t.Fatalf("slot holds %q, want %q", got, text)
+		}
+		wantError(t, w.Flush(), nil)
+	}
+	_ = unix.Close(fd)
+	wantError(t, w.Send([]byte("too late")), unix.EPIPE)
+	wantUndelivered(t, w, 0)
+}
+
+func TestMalformedIsReportedAndPassedOver(t *testing.T) {
+	p := newPlace(t, 1000)
+	r := p.reader(t, t.Context())
+	fd := openRaw(t, p.path, unix.O_WRONLY)
+	w, _ := p.writer(t, t.Context())
+
+	p.store(t, strings.Repeat("x", 1000))
+	writeRaw(t, fd, token)
+	receiveError(t, r, mailbox.ErrMalformed)
+	send(t, w, "next")
+	receive(t, r, "next")
+
+	for _, junk := range []string{"x", "hi\n", token + "x", strings.Repeat("x", 4095)} {
+		writeRaw(t, fd, junk)
+		receiveError(t, r, mailbox.ErrMalformed)
+		send(t, w, "next")
+		receive(t, r, "next")
+	}
+	if r.Lost() != 0 {
+		t.Errorf("%d lost", r.Lost())
+	}
+
+	writeRaw(t, fd, strings.Repeat(token, 1024)) // a page of them is one bell
+	receive(t, r, "next")
+	if r.Lost() != 1023 {
+		t.Errorf("%d lost, want 1023", r.Lost())
+	}
+}
+
+func TestSlotThatChangesWhileItIsRead(t *testing.T) {
+	p := newPlace(t, 1<<16)
+	r := p.reader(t, t.Context())
+	fd := openRaw(t, p.path, unix.O_WRONLY)
+	hostile, err := sysv.OpenID(p.slot.ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	attach(t, hostile)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			end := []byte("x\x00\nx")[i%4]
+			_, _ = hostile.WriteAt([]byte{'x', end, 'x'}, int64(i*509%(1<<16-3)))
+		}
+	}()
+	for range 2000 {
+		writeRaw(t, fd, token)
+		text, err := r.Receive()
+		if err != nil && !errors.Is(err, mailbox.ErrMalformed) || strings.ContainsAny(string(text), "\x00\n") {
+			t.Fatalf("received %d bytes, %v", len(text), err)
+		}
+	}
+	close(stop)
+	<-stopped
+}
+
+func TestDetachedSlotLosesNothing(t *testing.T) {
+	p := newPlace(t, 64)
+	r := p.reader(t, t.Context())
+	w, _ := p.writer(t, t.Context())
+	send(t, w, "text")
+	if err := p.slot.Detach(); err != nil {
+		t.Fatal(err)
+	}
+	receiveError(t, r, sysv.ErrDetached)
+	if err := p.slot.Attach(); err != nil {
+		t.Fatal(err)
+	}
+	receive(t, r, "text")
+
+	if err := errors.Join(p.slot.Detach(), p.slot.AttachReadOnly()); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, w.Send([]byte("text")), sysv.ErrReadOnly)
+	_, err := r.TryReceive()
+	wantError(t, err, unix.EAGAIN)
+}
+
+func TestTwoWritersEveryTextOnce(t *testing.T) {
+	const n = 3000
+	p := newPlace(t, 1024)
+	f := p.server(t)
+	a, b := p.child(t, "counter", "a", strconv.Itoa(n)), p.child(t, "counter", "b", strconv.Itoa(n))
+	r, _ := p.readerOf(t, t.Context(), f)
+	next := map[string]int{}
+	for range 2 * n {
+		text, err := r.Receive()
+		if err != nil {
+			t.Fatal(err)
+		}
+		name, _, _ := strings.Cut(string(text), " ")
+		if want := countedText(name, next[name]); string(text) != string(want) {
+			t.Fatalf("received %.20q, want %.20q", text, want)
+		}
+		next[name]++
+	}
+	a.awaitReady(t)
+	b.awaitReady(t)
+	_, err := r.TryReceive()
+	wantError(t, err, unix.EAGAIN)
+	if next["a"] != n || next["b"] != n || r.Lost() != 0 {
+		t.Errorf("received %v, %d lost", next, r.Lost())
+	}
+}
+
+func TestWriterKilledWithATextInTheSlot(t *testing.T) {
+	p := newPlace(t, 64)
+	f := p.server(t)
+	c := p.child(t, "writer", "one", "testament")
+	r, _ := p.readerOf(t, t.Context(), f)
+	receive(t, r, "one")
+	c.awaitReady(t)
+	c.kill()
+	receive(t, r, "testament")
+	receiveError(t, r, io.EOF)
+}
+
+func TestWriterKilledBeforeItsTokenAndWithTheLock(t *testing.T) {
+	p := newPlace(t, 64)
+	f := p.server(t)
+	w, gate := p.writer(t, t.Context())
+	c := p.child(t, "half writer", "half a te")
+	r, _ := p.readerOf(t, t.Context(), f)
+	c.awaitReady(t)
+	sent := make(chan error)
+	go func() { sent <- w.Send([]byte("ok")) }()
+	if _, err := r.TryReceive(); !errors.Is(err, unix.EAGAIN) {
+		t.Fatalf("another has the lock: %v", err)
+	}
+	c.kill()
+	wantError(t, <-sent, nil)
+	receive(t, r, "ok")
+	_ = gate.Close()
+	receiveError(t, r, io.EOF)
+}
+
+func TestReaderKilled(t *testing.T) {
+	t.Run("before it has taken the text", func(t *testing.T) {
+		p := newPlace(t, 64)
+		c := p.child(t, "reader", "0")
+		c.awaitReady(t)
+		w, _ := p.writer(t, t.Context())
+		send(t, w, "text")
+		c.kill()
+		wantUndelivered(t, w, 1)
+		wantError(t, w.Flush(), unix.EPIPE)
+		wantError(t, w.Send([]byte("next")), unix.EPIPE)
+		wantUndelivered(t, w, 1)
+	})
+	t.Run("between copy and token", func(t *testing.T) {
+		p := newPlace(t, 64)
+		c := p.child(t, "half reader")
+		w, _ := p.writer(t, t.Context())
+		send(t, w, "text")
+		c.awaitReady(t)
+		c.kill()
+		wantError(t, w.Flush(), unix.EPIPE)
+		wantUndelivered(t, w, 1)
+	})
+	t.Run("after it has taken the text", func(t *testing.T) {
+		p := newPlace(t, 64)
+		c := p.child(t, "reader", "1")
+		w, _ := p.writer(t, t.Context())
+		send(t, w, "text")
+		c.awaitReady(t)
+		c.kill()
+		wantError(t, w.Flush(), nil)
+		wantError(t, w.Send([]byte("next")), unix.EPIPE)
+		wantUndelivered(t, w, 0)
+	})
+	t.Run("while a writer waits", func(t *testing.T) {
+		p := newPlace(t, 64)
+		c := p.child(t, "reader", "0")
+		c.awaitReady(t)
+		w, _ := p.writer(t, t.Context())
+		send(t, w, "text")
+		sent := make(chan error)
+		go func() { sent <- w.Send([]byte("next")) }()
+		c.kill()
+		wantError(t, <-sent, unix.EPIPE)
+		wantUndelivered(t, w, 1)
+	})
+}
+
+func TestUndeliveredIsTheWritersOwn(t *testing.T) {
+	p := newPlace(t, 64)
+	c := p.child(t, "reader", "1")
+	a, _ := p.writer(t, t.Context())
+	b, _ := p.writer(t, t.Context())
+	send(t, a, "from a")
+	send(t, b, "from b, and longer") // so the first was taken
+	c.awaitReady(t)
+	c.kill()
+	wantUndelivered(t, a, 0)
+	wantUndelivered(t, b, 1)
+	wantError(t, a.Flush(), nil)
+	wantError(t, b.Flush(), unix.EPIPE)
+}
+
+func TestEveryWaitCanBeEnded(t *testing.T) {
+	// Each prepares a wait on a FIFO end that is bound to ctx.
+	waits := map[string]func(t *testing.T, p *place, ctx context.Context) (wait func() error, end io.Closer){
+		"receive": func(t *testing.T, p *place, ctx context.Context) (func() error, io.Closer) {
+			f := p.server(t)
+			p.writer(t, t.Context())
+			r, gate := p.readerOf(t, ctx, f)
+			return func() error { _, err := r.Receive(); return err }, gate
+		},
+		"send while the slot is full": func(t *testing.T, p *place, ctx context.Context) (func() error, io.Closer) {
+			p.server(t)
+			w, gate := p.writer(t, ctx)
+			send(t, w, "first")
+			return func() error { return w.Send([]byte("second")) }, gate
+		},
+		"send while another has the lock": func(t *testing.T, p *place, ctx context.Context) (func() error, io.Closer) {
+			p.server(t)
+			_, other := p.writer(t, t.Context())
+			if err := other.Lock(); err != nil {
+				t.Fatal(err)
+			}
+			w, gate := p.writer(t, ctx)
+			return func() error { return w.Send([]byte("text")) }, gate
+		},
+		"flush": func(t *testing.T, p *place, ctx context.Context) (func() error, io.Closer) {
+			p.server(t)
+			w, gate := p.writer(t, ctx)
+			send(t, w, "text")
+			return w.Flush, gate
+		},
+	}
+	cause := errors.New("enough")
+	for name, prepare := range waits {
+		t.Run(name+", context", func(t *testing.T) {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			wait, _ := prepare(t, newPlace(t, 64), ctx)
+			ended := make(chan error)
+			go func() { ended <- wait() }()
+			cancel(cause)
+			wantError(t, <-ended, cause)
+		})
+		t.Run(name+", close", func(t *testing.T) {
+			wait, end := prepare(t, newPlace(t, 64), t.Context())
+			ended := make(chan error)
+			go func() { ended <- wait() }()
+			_ = end.Close()
+			wantError(t, <-ended, os.ErrClosed)
+		})
+	}
+}
+
+// A lock that comes after its wait has been given up is given back.
+func TestLockGivenUpIsNotKept(t *testing.T) {
+	p := newPlace(t, 64)
+	r := p.reader(t, t.Context())
+	_, holder := p.writer(t, t.Context())
+	if err := holder.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	loser, _ := p.writer(t, ctx)
+	ended := make(chan error)
+	go func() { ended <- loser.Send([]byte("too late")) }()
+	cancel()
+	wantError(t, <-ended, context.Canceled)
+	holder.Unlock()
+
+	w, _ := p.writer(t, t.Context())
+	send(t, w, "text")
+	receive(t, r, "text")
+}
+
+func TestTryReceiveWorksWhenTheContextIsDone(t *testing.T) {
+	p := newPlace(t, 64)
+	f := p.server(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	w, _ := p.writer(t, t.Context())
+	r, _ := p.readerOf(t, ctx, f)
+	cancel()
+	receiveError(t, r, context.Canceled)
+	send(t, w, "last words")
+	text, err := r.TryReceive()
+	if string(text) != "last words" || err != nil {
+		t.Fatalf("received %q, %v", text, err)
+	}
+}
+
+func TestNoAllocations(t *testing.T) {
+	p := newPlace(t, 4096)
+	r := p.reader(t, t.Context())
+	w, _ := p.writer(t, t.Context())
+	text := []byte(strings.Repeat("x", 2000))
+	allocs := testing.AllocsPerRun(1000, func() {
+		if err := w.Send(text); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Receive(); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if allocs != 0 {
+		t.Errorf("%v allocations a message", allocs)
+	}
+}
+
+// FuzzReceive lets another process leave anything in the slot and the FIFO.
+func FuzzReceive(f *testing.F) {
+	f.Add([]byte("text\x00tail"), []byte(token))
+	f.Add([]byte("line\nmore\x00"), []byte(token+token))
+	f.Add([]byte(strings.Repeat("x", 600)), []byte(token))
+	f.Add([]byte("\x00"), []byte("x"))
+	p := newPlace(f, 600)
+	r := p.reader(f, context.Background())
+	fd := openRaw(f, p.path, unix.O_WRONLY)
+	f.Fuzz(func(t *testing.T, slot, tokens []byte) {
+		slot = slot[:min(len(slot), 600)]
+		tokens = tokens[:min(len(tokens), fifo.Atomic)]
+		if len(tokens) == 0 {
+			return
+		}
+		p.store(t, string(slot)+strings.Repeat("x", 600-len(slot)))
+		writeRaw(t, fd, string(tokens))
+		before := r.Lost()
+
+		text, err := r.Receive()
+		end := strings.IndexAny(string(slot), "\x00\n")
+		switch {
+		case len(tokens)%4 != 0 || end < 0:
+			wantError(t, err, mailbox.ErrMalformed)
+		case err != nil || string(text) != string(slot[:end]):
+			t.Fatalf("received %q, %v, want %q", text, err, slot[:end])
+		}
+		if lost := r.Lost() - before; len(tokens)%4 == 0 && lost != uint64(len(tokens)/4-1) {
+			t.Fatalf("%d lost with %d bytes", lost, len(tokens))
+		}
+		if _, err := r.TryReceive(); !errors.Is(err, unix.EAGAIN) {
+			t.Fatalf("not empty afterwards: %v", err)
+		}
+	})
+}
+
+// BenchmarkLockstep sends 64 bytes at a time to another process.
+func BenchmarkLockstep(b *testing.B) {
+	p := newPlace(b, 4096)
+	p.child(b, "drain")
+	w, _ := p.writer(b, b.Context())
+	text := []byte(strings.Repeat("x", 64))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := w.Send(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		b.Fatal(err)
+	}
+}

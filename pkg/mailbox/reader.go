@@ -1,0 +1,127 @@
+package mailbox
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/pkg/sysv"
+)
+
+// tokenSize is the size of a token in bytes.
+const tokenSize = 4
+
+// ErrMalformed says that another process has not kept to the wire format.
+// What it left has been taken away, and the mailbox can be used further.
+var ErrMalformed = errors.New("malformed")
+
+// Reader is the receiving side of a mailbox. It is not safe for use by several
+// goroutines at once, and a mailbox has only one.
+type Reader struct {
+	slot   *sysv.Segment
+	gate   *fifo.Reader
+	text   []byte // grows with the texts, up to the size of the slot
+	tokens [fifo.Atomic]byte
+	lost   uint64
+}
+
+// NewReader returns the receiving side of the mailbox that slot, attached (for
+// reading is enough), and gate make up, and sets the capacity of the FIFO.
+func NewReader(slot *sysv.Segment, gate *fifo.Reader) (*Reader, error) {
+	if err := gate.SetCapacity(os.Getpagesize()); err != nil {
+		return nil, fmt.Errorf("mailbox: %w", err)
+	}
+	return &Reader{slot: slot, gate: gate}, nil
+}
+
+// Receive returns the next text, valid until the next call, and blocks until
+// there is one. The slot is free again when it returns.
+//
+// It fails with [io.EOF] when the last writer has left and all is read; with
+// [ErrMalformed] if the slot holds no end of a text or the FIFO something that
+// is not a token, which are then both dropped; with the cause of the context
+// that the FIFO was opened with; with [os.ErrClosed], and, leaving the text in
+// the slot, with [sysv.ErrDetached].
+func (r *Reader) Receive() ([]byte, error) {
+	if err := r.gate.Await(); err != nil {
+		if errors.Is(err, io.EOF) {
+			return nil, io.EOF
+		}
+		return nil, fmt.Errorf("receive: %w", err)
+	}
+	return r.take()
+}
+
+// TryReceive is Receive without blocking. It fails with [unix.EAGAIN] when
+// there is no text now, and not with [io.EOF]. It works also when the context
+// of the FIFO is done, to take what is left.
+func (r *Reader) TryReceive() ([]byte, error) {
+	n, err := r.gate.Pending()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("receive: %w", err)
+	case n == 0:
+		return nil, unix.EAGAIN
+	}
+	return r.take()
+}
+
+// Lost returns how many texts were overwritten before they could be read, as
+// far as that shows: by tokens that met in the FIFO. A Writer causes none.
+func (r *Reader) Lost() uint64 { return r.lost }
+
+// take copies the text out, and then takes the token.
+func (r *Reader) take() ([]byte, error) {
+	text, err := r.copyText()
+	if err != nil && !errors.Is(err, ErrMalformed) {
+		return nil, fmt.Errorf("receive: %w", err)
+	}
+	n, readErr := r.gate.Read(r.tokens[:])
+	switch {
+	case readErr != nil:
+		return nil, fmt.Errorf("receive: %w", readErr)
+	case n%tokenSize != 0:
+		return nil, fmt.Errorf("receive: %w: %d bytes in the FIFO, where a token has %d", ErrMalformed, n, tokenSize)
+	}
+	// A writer in packet mode leaves one; those of others merge.
+	r.lost += uint64(n/tokenSize - 1)
+	if err != nil {
+		return nil, fmt.Errorf("receive: %w", err)
+	}
+	return text, nil
+}
+
+// copyText copies from the slot, piece by piece, up to the end of the text.
+// Only the copy is looked at: the slot can change at any moment.
+func (r *Reader) copyText() ([]byte, error) {
+	for have, want := 0, 512; ; have, want = want, 2*want {
+		want = min(want, r.slot.Size())
+		if len(r.text) < want {
+			r.text = append(r.text, make([]byte, want-len(r.text))...)
+		}
+		if _, err := r.slot.ReadAt(r.text[have:want], int64(have)); err != nil {
+			return nil, err
+		}
+		if end := bytes.IndexByte(r.text[have:want], 0); end >= 0 {
+			return firstLine(r.text[:have+end]), nil
+		}
+		// A newline ends the text as well. To look for it only now is for
+		// the sake of the usual case, where there is none.
+		if line := firstLine(r.text[:want]); len(line) < want {
+			return line, nil
+		}
+		if want == r.slot.Size() {
+			return nil, fmt.Errorf("%w: no NUL byte in the %d bytes of segment %d", ErrMalformed, want, r.slot.ID())
+		}
+	}
+}
+
+func firstLine(text []byte) []byte {
+	line, _, _ := bytes.Cut(text, []byte{'\n'})
+	return line
+}
