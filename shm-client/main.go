@@ -1,0 +1,92 @@
+// Shm-client is the sending side of shared memory: it puts each argument, or
+// each line of stdin, into the segment that shm-server has made.
+//
+// Start shm-server in one terminal and this in another. Type lines: each appears
+// in the other terminal. The line "quit" ends both, Ctrl-D only the client.
+//
+// The FIFO beside the segment carries 4 bytes for each message, whatever its
+// length: they tell the server that the segment is full, and as long as they are
+// there this side does not write to it. The message itself is in no pipe.
+package main
+
+import (
+	"context"
+	"os"
+	"slices"
+
+	"github.com/mattn/go-isatty"
+	"github.com/urfave/cli/v2"
+
+	"example.com/ipcsuite/internal/command"
+	"example.com/ipcsuite/internal/rundir"
+)
+
+// fifoName is the FIFO in --dir, the same for shm-server.
+const fifoName = "shm.fifo"
+
+func main() {
+	os.Exit(command.Main(command.Spec{
+		Name:      "shm-client",
+		Usage:     "send messages through shared memory",
+		ArgsUsage: "[MESSAGE ...]",
+		Description: `Sends each MESSAGE, or without any each line of stdin, to shm-server. A message
+has one byte less than the segment at most, and no NUL byte; another is refused
+by name, and the rest is sent. The message "quit" ends the server too.
+
+Examples:
+   shm-client                            type lines, end with quit or Ctrl-D
+   shm-client hello quit                 two messages
+   shm-client -- --not-a-flag            a message that starts with a dash
+   shm-client --wait 5s <README.md       as soon as there is a server
+   shm-client --key-path . --fifo ./fifo where the article's programs meet`,
+		Flags: func() []cli.Flag {
+			return []cli.Flag{
+				rundir.Flag(),
+				&cli.StringFlag{Name: "key-path", Usage: "the `file or folder` that the key is made from (default: --dir)"},
+				&cli.IntFlag{Name: "proj-id", Value: 306, Usage: "the number that the key is made from; its low 8 bits count"},
+				&cli.StringFlag{Name: "fifo", Usage: "the FIFO, anywhere (default: " + fifoName + " in --dir)"},
+				&cli.IntFlag{Name: "size", Usage: "the `bytes` that the segment must have, or more (default: any size)"},
+				&cli.DurationFlag{Name: "wait", Usage: "how long to wait for a server"},
+				&cli.BoolFlag{Name: "quiet", Usage: "no prompt, no notices"},
+			}
+		},
+		Action: sendCommand,
+	}))
+}
+
+func sendCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
+	messages, err := command.Messages(c, os.Args)
+	if err != nil {
+		return err
+	}
+	if i := slices.Index(messages, quit); i >= 0 && i < len(messages)-1 {
+		return command.UsageErrorf("argument %d: %s ends both sides, and nothing can follow it", i+1, quit)
+	}
+	if wait := c.Duration("wait"); wait < 0 {
+		return command.UsageErrorf("--wait %v: want a time from now on, such as 5s", wait)
+	}
+	if size := c.Int("size"); c.IsSet("size") && size < 1 {
+		return command.UsageErrorf("--size %d: want a number of bytes, at least 1", size)
+	}
+	cl := &client{
+		env:    env,
+		projID: c.Int("proj-id"),
+		size:   c.Int("size"),
+		quiet:  c.Bool("quiet"),
+		prompt: len(messages) == 0 && isatty.IsTerminal(env.Stdin.Fd()) && !c.Bool("quiet"),
+	}
+	if cl.keyPath, err = rundir.Path(c, "key-path", ""); err != nil {
+		return err
+	}
+	if cl.fifoPath, err = rundir.Path(c, "fifo", fifoName); err != nil {
+		return err
+	}
+	if err := cl.open(ctx, c.Duration("wait")); err != nil {
+		return err
+	}
+	defer cl.close()
+	if len(messages) > 0 {
+		return cl.send(ctx, arguments(messages))
+	}
+	return cl.send(ctx, cl.stdin())
+}

@@ -1,0 +1,128 @@
+// Shm-server is the receiving side of shared memory: it makes a System V
+// segment and a FIFO, and prints every text that a client puts into the segment.
+// The FIFO says when one is there, and holds the client back until it has been
+// copied out.
+//
+// Run it in one terminal and shm-client in another. Each line typed there
+// appears here; the line "quit" ends both, and then the segment and the FIFO are
+// gone: see with "shm-server ls", or ipcs -m, before and after.
+//
+// The order of the steps is that of serve in server.go; how the segment is made,
+// and taken over from a dead server, is in segment.go; ls, rm and stat are in
+// tables.go, health in health.go.
+package main
+
+import (
+	"context"
+	"io/fs"
+	"os"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+
+	"example.com/ipcsuite/internal/command"
+	"example.com/ipcsuite/internal/rundir"
+)
+
+// fifoName is the FIFO in --dir, the same for shm-client.
+const fifoName = "shm.fifo"
+
+func main() {
+	os.Exit(command.Main(command.Spec{
+		Name:  "shm-server",
+		Usage: "print the messages that come through shared memory",
+		Description: `Makes a System V shared memory segment, and a FIFO that says when a message is
+in it. Prints each message on a line of its own, until the message "quit" or
+until the client leaves; with --keep-alive until "quit" or Ctrl-C.
+
+Examples:
+   shm-server                                 serve one client
+   shm-server --keep-alive                    serve clients until one says quit
+   shm-server --key-path . --fifo ./fifo      where the article's programs meet
+   shm-server ls                              all segments there are
+   shm-server health && echo alive`,
+		Flags:  serveFlags,
+		Action: serveCommand,
+		Commands: []command.Sub{
+			{
+				Name:    "serve",
+				Usage:   "what shm-server does without a subcommand",
+				Default: true,
+				Action:  serveCommand,
+			},
+			{
+				Name:        "ls",
+				Usage:       "list the segments of this IPC namespace",
+				Description: "Lists the segments of all users, as ipcs -m does, from /proc/sysvipc/shm.",
+				Flags:       listFlags,
+				Action:      listCommand,
+			},
+			{
+				Name:        "rm",
+				Usage:       "remove segments",
+				Description: "Removes segments, as ipcrm does: one that is in use loses its key now and its\nmemory when the last process has detached it.",
+				Flags:       removeFlags,
+				Action:      removeCommand,
+			},
+			{
+				Name:        "stat",
+				Usage:       "explain one segment",
+				Description: "Explains the numbers of the server's segment, or with --id of any other.",
+				Flags:       statFlags,
+				Action:      statCommand,
+			},
+			{
+				Name:        "health",
+				Usage:       "exit 0 if a live server serves",
+				Description: "Takes --dir, --key-path, --proj-id and --fifo as the server does. For health\nchecks of containers.",
+				Flags:       placeFlags,
+				Action:      healthCommand,
+			},
+		},
+	}))
+}
+
+func keyFlags() []cli.Flag {
+	return []cli.Flag{
+		rundir.Flag(),
+		&cli.StringFlag{Name: "key-path", Usage: "the `file or folder` that the key is made from (default: --dir)"},
+		&cli.IntFlag{Name: "proj-id", Value: 306, Usage: "the number that the key is made from; its low 8 bits count"},
+	}
+}
+
+func placeFlags() []cli.Flag {
+	return append(keyFlags(),
+		&cli.StringFlag{Name: "fifo", Usage: "the FIFO, anywhere (default: " + fifoName + " in --dir)"})
+}
+
+func serveFlags() []cli.Flag {
+	return append(placeFlags(),
+		&cli.IntFlag{Name: "size", Value: 4096, Usage: "of the segment in `bytes`: a message has at most one less"},
+		&cli.StringFlag{Name: "mode", Value: "0600", Usage: "permissions of segment and FIFO, `octal`, whatever the umask"},
+		&cli.BoolFlag{Name: "keep-alive", Usage: "go on after the last client has left"},
+	)
+}
+
+func serveCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
+	mode, err := strconv.ParseUint(c.String("mode"), 8, 32)
+	switch {
+	case err != nil || mode == 0 || mode > uint64(fs.ModePerm):
+		return command.UsageErrorf("--mode %s: want permissions in octal, 0001 to 0777, such as 0660", c.String("mode"))
+	case c.Int("size") < 1:
+		return command.UsageErrorf("--size %d: want a number of bytes, at least 1", c.Int("size"))
+	}
+	s := &server{
+		env:       env,
+		projID:    c.Int("proj-id"),
+		size:      c.Int("size"),
+		mode:      fs.FileMode(mode),
+		keepAlive: c.Bool("keep-alive"),
+	}
+	if s.keyPath, err = rundir.Path(c, "key-path", ""); err != nil {
+		return err
+	}
+	if s.fifoPath, err = rundir.Path(c, "fifo", fifoName); err != nil {
+		return err
+	}
+	return s.serve(ctx)
+}

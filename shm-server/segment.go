@@ -1,0 +1,170 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/pkg/sysv"
+)
+
+// createSegment makes the segment and attaches it, in place of one that a dead
+// server has left.
+func (s *server) createSegment(ctx context.Context) error {
+	log := s.env.Log
+	parts, err := sysv.PartsOf(s.keyPath, s.projID)
+	if err != nil {
+		return err
+	}
+	key, err := parts.Key()
+	if err != nil {
+		return err
+	}
+	log.Notice().Stringer("key", key).Msg("made key")
+	log.Debug().Msg(parts.String())
+
+	// Servers with one key path take turns, so that no other one ever sees a
+	// server's segment before the server has attached it.
+	unlock, err := lock(ctx, s.keyPath)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	s.slot, err = sysv.Create(key, s.size, s.mode)
+	if errors.Is(err, unix.EEXIST) {
+		if err := s.removeStale(key, parts); err != nil {
+			return err
+		}
+		s.slot, err = sysv.Create(key, s.size, s.mode)
+	}
+	if err != nil {
+		return err
+	}
+	log.Notice().Int("shmid", s.slot.ID()).Int("bytes", s.size).Msg("created segment")
+	if err := s.slot.AttachReadOnly(); err != nil {
+		return errors.Join(err, s.slot.Remove())
+	}
+	log.Notice().Int("shmid", s.slot.ID()).Msg("attached segment")
+	return nil
+}
+
+func (s *server) removeSegment() {
+	log := s.env.Log
+	if err := s.slot.Detach(); err != nil {
+		log.Warn().Err(err).Msg("the segment stays attached")
+	}
+	if err := s.slot.Remove(); err != nil {
+		log.Warn().Err(err).Msg("somebody else has removed the segment")
+		return
+	}
+	log.Notice().Int("shmid", s.slot.ID()).Msg("detached and removed segment")
+}
+
+// removeStale removes the segment that has the key, if it is the caller's and
+// its server dead.
+func (s *server) removeStale(key sysv.Key, parts sysv.KeyParts) error {
+	old, found, err := findKey(key)
+	if err != nil || !found { // gone by now
+		return err
+	}
+	const choose = "choose another --proj-id or --key-path"
+	if !old.OwnedBy(os.Geteuid()) {
+		return fmt.Errorf("key %v is taken by a segment of another user (%v): %w: %s; %v", key, old, unix.EPERM, choose, parts)
+	}
+	if pid := old.CreatorPID; old.Attached > 0 && attached(pid, old.ID) {
+		return fmt.Errorf("key %v is taken by segment %d of live process %d: %w: stop it, or %s; %v", key, old.ID, pid, unix.EEXIST, choose, parts)
+	}
+	// The process may be in another PID namespace, but its FIFO is not.
+	var live *fifo.LiveError
+	if err := fifo.Live(s.fifoPath); old.Attached > 0 && errors.As(err, &live) {
+		return fmt.Errorf("FIFO %s: %w", s.fifoPath, live)
+	}
+	segment, err := sysv.OpenID(old.ID)
+	if err != nil {
+		return err
+	}
+	if err := segment.Remove(); err != nil {
+		return err
+	}
+	s.env.Log.Notice().Int("shmid", old.ID).Int("pid", old.CreatorPID).Msg("removed a segment that a dead server had left")
+	return nil
+}
+
+// findKey looks the key up in the list, which takes no permission on the
+// segment.
+func findKey(key sysv.Key) (info sysv.Info, found bool, err error) {
+	return find(func(i sysv.Info) bool { return i.Key == key })
+}
+
+func find(match func(sysv.Info) bool) (info sysv.Info, found bool, err error) {
+	list, err := sysv.List()
+	if i := slices.IndexFunc(list, match); i >= 0 {
+		return list[i], true, nil
+	}
+	return sysv.Info{}, false, err
+}
+
+// attached reports whether the process has the segment attached, which says
+// more than that a process of that number is alive: numbers are used again. In
+// /proc/PID/maps a segment is a file /SYSV… and its id the inode.
+func attached(pid, shmid int) bool {
+	maps, err := os.Open(fmt.Sprintf("/proc/%d/maps", pid))
+	if err != nil {
+		return !errors.Is(err, fs.ErrNotExist) // what cannot be seen is let be
+	}
+	defer maps.Close()
+	for lines := bufio.NewScanner(maps); lines.Scan(); {
+		f := strings.Fields(lines.Text())
+		if len(f) > 5 && f[4] == strconv.Itoa(shmid) && strings.HasPrefix(f[5], "/SYSV") {
+			return true
+		}
+	}
+	return false
+}
+
+// lock takes the flock(2) of a file or folder, and returns what gives it back.
+// Who else takes it keeps it for microseconds; ctx ends the wait nevertheless.
+func lock(ctx context.Context, path string) (unlock func(), err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("key path %s: neither a file nor a folder: name another with --key-path", path)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("key path: %w", err)
+	}
+	locked := make(chan error)
+	go func() {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX)
+		for errors.Is(err, unix.EINTR) {
+			err = unix.Flock(int(file.Fd()), unix.LOCK_EX)
+		}
+		select {
+		case locked <- err:
+		case <-ctx.Done(): // nobody waits any more
+			file.Close()
+		}
+	}()
+	select {
+	case err = <-locked:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("another process keeps %s locked: %w", path, context.Cause(ctx))
+	}
+	if err != nil {
+		file.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, os.NewSyscallError("flock", err))
+	}
+	return func() { file.Close() }, nil
+}

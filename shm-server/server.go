@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"example.com/ipcsuite/internal/command"
+	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/pkg/mailbox"
+	"example.com/ipcsuite/pkg/sysv"
+)
+
+// quit is the message that ends both sides.
+const quit = "quit"
+
+// stopTime is how long printing may go on when the server is told to end. The
+// whole must be over within a second.
+const stopTime = 700 * time.Millisecond
+
+type server struct {
+	env       *command.Env
+	keyPath   string
+	projID    int
+	size      int
+	mode      fs.FileMode
+	fifoPath  string
+	keepAlive bool
+
+	slot *sysv.Segment
+	fifo *fifo.FIFO
+	gate *fifo.Reader
+	line []byte // being printed
+}
+
+// serve makes segment and FIFO, waits for a client, prints what comes, and
+// removes both again.
+func (s *server) serve(ctx context.Context) error {
+	// The segment first: a client that can open the FIFO must find it.
+	if err := s.createSegment(ctx); err != nil {
+		return err
+	}
+	defer s.removeSegment()
+	if err := s.createFIFO(ctx); err != nil {
+		return err
+	}
+	defer s.removeFIFO()
+	if err := s.awaitClient(ctx); err != nil {
+		return err
+	}
+	defer s.gate.Close() //nolint:errcheck // never fails
+	inbox, err := mailbox.NewReader(s.slot, s.gate)
+	if err != nil {
+		return err
+	}
+	return s.receive(ctx, inbox)
+}
+
+func (s *server) createFIFO(ctx context.Context) (err error) {
+	s.fifo, err = fifo.Create(ctx, s.fifoPath, fifo.Options{Mode: s.mode})
+	if err != nil {
+		return err
+	}
+	if s.fifo.Replaced() {
+		s.env.Log.Notice().Str("path", s.fifoPath).Msg("took over a FIFO that a dead server had left")
+	}
+	s.env.Log.Notice().Str("path", s.fifoPath).Msg("created FIFO")
+	return nil
+}
+
+// removeFIFO tells the clients: their next look at the FIFO says EPIPE.
+func (s *server) removeFIFO() {
+	if err := s.fifo.Remove(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.env.Log.Warn().Err(err).Msg("the FIFO stays")
+		return
+	}
+	s.env.Log.Notice().Msg("removed FIFO")
+}
+
+// awaitClient blocks until a client has the FIFO open. A server that stays
+// does not wait: it holds a write end itself.
+func (s *server) awaitClient(ctx context.Context) (err error) {
+	log := s.env.Log
+	if s.keepAlive {
+		log.Notice().Msg("serving until Ctrl-C or quit: run shm-client in another terminal")
+		if err := s.fifo.KeepOpen(); err != nil {
+			return err
+		}
+		s.gate, err = s.fifo.OpenReader(ctx)
+		return err
+	}
+	log.Notice().Msg("waiting for a client: run shm-client in another terminal")
+	if s.gate, err = s.fifo.OpenReader(ctx); err != nil {
+		return err
+	}
+	log.Notice().Msg("a client has come")
+	return nil
+}
+
+// receive prints messages until quit, the end of the last client, or ctx's.
+func (s *server) receive(ctx context.Context, inbox *mailbox.Reader) error {
+	done := make(chan error, 1)
+	go func() { done <- s.printAll(ctx, inbox) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(stopTime):
+		// Stdout takes nothing, and the write to it cannot be called off.
+		return s.notPrinted(context.Cause(ctx))
+	}
+}
+
+// printAll blocks in Receive, or in the write to stdout.
+func (s *server) printAll(ctx context.Context, inbox *mailbox.Reader) error {
+	log := s.env.Log
+	lost := uint64(0)
+	for printed := 0; ; {
+		text, err := inbox.Receive()
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return s.printLast(ctx, inbox)
+		case errors.Is(err, io.EOF):
+			log.Notice().Int("messages", printed).Msg("the client has left")
+			return nil
+		case errors.Is(err, mailbox.ErrMalformed):
+			log.Warn().Err(err).Msg("another program than shm-client uses the mailbox")
+			continue
+		default:
+			return err
+		}
+		if now := inbox.Lost(); now > lost {
+			log.Warn().Uint64("messages", now-lost).Msg("lost: overwritten by a client that does not wait for its turn")
+			lost = now
+		}
+		if err := s.print(text); err != nil {
+			return s.notPrinted(err)
+		}
+		printed++
+		if string(text) == quit {
+			log.Notice().Int("messages", printed).Msg("quit")
+			if s.pending() > 0 {
+				log.Warn().Msg("a message that came after quit is not printed: its client is told")
+			}
+			return nil
+		}
+	}
+}
+
+// printLast prints what is in the mailbox when the server is told to end.
+func (s *server) printLast(ctx context.Context, inbox *mailbox.Reader) error {
+	why := context.Cause(ctx)
+	if text, err := inbox.TryReceive(); err == nil && s.print(text) != nil {
+		return s.notPrinted(why)
+	}
+	return why
+}
+
+// print writes a message at once. To collect several would save nothing: the
+// next one is on its way only when this one has been taken.
+func (s *server) print(text []byte) error {
+	s.line = append(append(s.line[:0], text...), '\n')
+	_, err := s.env.Stdout.Write(s.line)
+	return err
+}
+
+// notPrinted counts the message in hand and the one that waits.
+func (s *server) notPrinted(why error) error {
+	return fmt.Errorf("%w: messages not printed: %d", why, 1+s.pending())
+}
+
+// pending is the number of messages in the mailbox.
+func (s *server) pending() int {
+	if bytes, err := s.gate.Pending(); err != nil || bytes == 0 {
+		return 0
+	}
+	return 1
+}
