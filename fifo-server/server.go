@@ -162,15 +162,14 @@ func (s *server) supervise(ctx context.Context) error {
 		case <-ctx.Done():
 			return s.stop(context.Cause(ctx))
 		case e := <-s.exits:
-			code := s.reaped(e)
-			switch {
-			case code == endOfFile:
-			case code == killed:
+			switch code := s.reaped(e); code {
+			case endOfFile:
+			case killed, stopped: // stopped, without being told to: by a forged mark
 				if err := s.startReader(e.index); err != nil {
 					return s.stop(err)
 				}
 				s.env.Log.Notice().Int("pid", s.alive[e.index].Process.Pid).Msg("started another reader in its place")
-			case code == printFailed:
+			case printFailed:
 				s.printing = false
 				errno := unix.Errno(s.ledger.slots[e.index].failure.Load())
 				return s.stop(fmt.Errorf("write to stdout: %w", errno))
@@ -214,9 +213,13 @@ func (s *server) stop(why error) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
-	stopping := make(chan error, 1)
-	n := len(s.alive)
-	go func() { stopping <- s.fifo.StopReaders(ctx, n) }()
+	told := make(chan struct{})
+	go func(n int) {
+		defer close(told)
+		if err := s.fifo.StopReaders(ctx, n); err != nil {
+			s.env.Log.Debug().Err(err).Msg("stop readers")
+		}
+	}(len(s.alive))
 	for len(s.alive) > 0 {
 		select {
 		case e := <-s.exits:
@@ -232,7 +235,7 @@ func (s *server) stop(why error) error {
 		}
 	}
 	cancel()
-	<-stopping
+	<-told
 	return why
 }
 

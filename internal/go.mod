@@ -3,6 +3,7 @@ module example.com/ipcsuite/internal
 go 1.26.0
 
 require (
+	example.com/ipcsuite/pkg v0.0.0
 	github.com/google/go-cmp v0.7.0
 	github.com/mattn/go-isatty v0.0.24
 	github.com/rs/zerolog v1.35.1
@@ -16,3 +17,5 @@ require (
 	github.com/russross/blackfriday/v2 v2.1.0 // indirect
 	github.com/xrash/smetrics v0.0.0-20240521201337-686a1a2994c1 // indirect
 )
+
+replace example.com/ipcsuite/pkg => ../pkg

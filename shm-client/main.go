@@ -11,12 +11,14 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 	"slices"
 
 	"github.com/mattn/go-isatty"
 	"github.com/urfave/cli/v2"
 
+	"example.com/ipcsuite/internal/client"
 	"example.com/ipcsuite/internal/command"
 	"example.com/ipcsuite/internal/rundir"
 )
@@ -68,25 +70,29 @@ func sendCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 	if size := c.Int("size"); c.IsSet("size") && size < 1 {
 		return command.UsageErrorf("--size %d: want a number of bytes, at least 1", size)
 	}
-	cl := &client{
+	s := &sender{
 		env:    env,
 		projID: c.Int("proj-id"),
 		size:   c.Int("size"),
-		quiet:  c.Bool("quiet"),
+		server: client.Server{Name: "shm-server", Wait: c.Duration("wait"), Quiet: c.Bool("quiet")},
 		prompt: len(messages) == 0 && isatty.IsTerminal(env.Stdin.Fd()) && !c.Bool("quiet"),
 	}
-	if cl.keyPath, err = rundir.Path(c, "key-path", ""); err != nil {
+	if s.keyPath, err = rundir.Path(c, "key-path", ""); err != nil {
 		return err
 	}
-	if cl.fifoPath, err = rundir.Path(c, "fifo", fifoName); err != nil {
+	if s.server.Path, err = rundir.Path(c, "fifo", fifoName); err != nil {
 		return err
 	}
-	if err := cl.open(ctx, c.Duration("wait")); err != nil {
+	if err := s.open(ctx); err != nil {
 		return err
 	}
-	defer cl.close()
+	defer s.close()
 	if len(messages) > 0 {
-		return cl.send(ctx, arguments(messages))
+		return s.send(ctx, client.Arguments(messages))
 	}
-	return cl.send(ctx, cl.stdin())
+	prompt := io.Writer(nil)
+	if s.prompt {
+		prompt = env.Stderr
+	}
+	return s.send(ctx, client.Lines(env.Stdin, s.box.Max(), prompt))
 }

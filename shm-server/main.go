@@ -14,9 +14,7 @@ package main
 
 import (
 	"context"
-	"io/fs"
 	"os"
-	"strconv"
 
 	"github.com/urfave/cli/v2"
 
@@ -98,24 +96,24 @@ func placeFlags() []cli.Flag {
 func serveFlags() []cli.Flag {
 	return append(placeFlags(),
 		&cli.IntFlag{Name: "size", Value: 4096, Usage: "of the segment in `bytes`: a message has at most one less"},
-		&cli.StringFlag{Name: "mode", Value: "0600", Usage: "permissions of segment and FIFO, `octal`, whatever the umask"},
+		command.ModeFlag("segment and FIFO"),
 		&cli.BoolFlag{Name: "keep-alive", Usage: "go on after the last client has left"},
 	)
 }
 
 func serveCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
-	mode, err := strconv.ParseUint(c.String("mode"), 8, 32)
-	switch {
-	case err != nil || mode == 0 || mode > uint64(fs.ModePerm):
-		return command.UsageErrorf("--mode %s: want permissions in octal, 0001 to 0777, such as 0660", c.String("mode"))
-	case c.Int("size") < 1:
-		return command.UsageErrorf("--size %d: want a number of bytes, at least 1", c.Int("size"))
+	mode, err := command.Mode(c)
+	if err != nil {
+		return err
+	}
+	if size := c.Int("size"); size < 1 {
+		return command.UsageErrorf("--size %d: want a number of bytes, at least 1", size)
 	}
 	s := &server{
 		env:       env,
 		projID:    c.Int("proj-id"),
 		size:      c.Int("size"),
-		mode:      fs.FileMode(mode),
+		mode:      mode,
 		keepAlive: c.Bool("keep-alive"),
 	}
 	if s.keyPath, err = rundir.Path(c, "key-path", ""); err != nil {

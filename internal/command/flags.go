@@ -2,6 +2,8 @@ package command
 
 import (
 	"fmt"
+	"io/fs"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -80,4 +82,18 @@ func Messages(c *cli.Context, argv []string) ([]string, error) {
 func endsFlags(argv, args []string) bool {
 	i := len(argv) - len(args) - 1
 	return i >= 0 && argv[i] == "--"
+}
+
+// ModeFlag is --mode, the permissions of what.
+func ModeFlag(what string) cli.Flag {
+	return &cli.StringFlag{Name: "mode", Value: "0600", Usage: "permissions of " + what + ", `octal`, whatever the umask"}
+}
+
+// Mode returns what --mode says.
+func Mode(c *cli.Context) (fs.FileMode, error) {
+	mode, err := strconv.ParseUint(c.String("mode"), 8, 32)
+	if err != nil || mode == 0 || mode > uint64(fs.ModePerm) {
+		return 0, UsageErrorf("--mode %s: want permissions in octal, 0001 to 0777, such as 0660", c.String("mode"))
+	}
+	return fs.FileMode(mode), nil
 }

@@ -190,7 +190,7 @@ func TestPollDoesNotAllocate(t *testing.T) {
 			t.Fatal(err)
 		}
 		set := [2]unix.PollFd{1: {Fd: int32(r), Events: unix.POLLIN}}
-		if err := w.Spin(set[:]); err != nil || set[1].Revents != unix.POLLIN {
+		if err := w.Await(set[:]); err != nil || set[1].Revents != unix.POLLIN {
 			t.Fatal(err, set)
 		}
 		w.Leave()
