@@ -6,19 +6,17 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
+	"example.com/ipcsuite/internal/client"
 	"example.com/ipcsuite/internal/command"
-	"example.com/ipcsuite/internal/lines"
 	"example.com/ipcsuite/pkg/fifo"
 )
 
-type client struct {
+type sender struct {
 	env    *command.Env
-	path   string
-	quiet  bool
+	server client.Server
 	prompt bool
 
 	fifo *fifo.Writer
@@ -29,70 +27,20 @@ type client struct {
 	sent, refused, failed int
 }
 
-// source returns the next message and its length, which is all it returns of
-// one that is too long. Its last error is io.EOF.
-type source struct {
-	kind string // what the messages are called in an error: line, argument
-	next func() (text []byte, length int, err error)
-}
-
-func arguments(args []string) source {
-	return source{"argument", func() ([]byte, int, error) {
-		if len(args) == 0 {
-			return nil, 0, io.EOF
-		}
-		text := []byte(args[0])
-		args = args[1:]
-		return text, len(text), nil
-	}}
-}
-
-func (cl *client) stdin() source {
-	input := lines.NewReader(cl.env.Stdin, fifo.Atomic)
-	return source{"line", func() ([]byte, int, error) {
-		if cl.prompt {
-			fmt.Fprint(cl.env.Stderr, "> ")
-		}
-		return input.Next()
-	}}
-}
-
 // open connects to the server, and waits for one if told to.
-func (cl *client) open(ctx context.Context, wait time.Duration) (err error) {
-	if wait == 0 {
-		cl.fifo, err = fifo.OpenWriter(ctx, cl.path, fifo.NoWait)
-	} else {
-		if !cl.quiet {
-			cl.env.Log.Notice().Str("path", cl.path).Dur("for_ms", wait).Msg("waiting for a server: run fifo-server in another terminal")
-		}
-		// The time is for the opening only: the Writer lives on with ctx.
-		opening, cancel := context.WithCancelCause(ctx)
-		timer := time.AfterFunc(wait, func() { cancel(fmt.Errorf("no server within %v", wait)) })
-		cl.fifo, err = fifo.OpenWriter(opening, cl.path, fifo.WaitPath)
-		if !timer.Stop() && err == nil { // both at once
-			_ = cl.fifo.Close()
-			err = context.Cause(opening)
-		}
-	}
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, unix.ENOENT):
-		return fmt.Errorf("%w: start fifo-server, or give it time with --wait", err)
-	case errors.Is(err, unix.ENXIO):
-		return fmt.Errorf("%w: its server has died: start fifo-server again, or give it time with --wait", err)
-	}
-	return err
+func (s *sender) open(ctx context.Context) (err error) {
+	s.fifo, err = s.server.Open(ctx, s.env.Log)
+	return s.server.Explain(err)
 }
 
 // send sends all messages of src and says how many did not arrive.
-func (cl *client) send(ctx context.Context, src source) error {
-	defer cl.fifo.Close() //nolint:errcheck // never fails
-	if cl.prompt {
-		cl.env.Log.Notice().Msg("connected: type a message and press Enter, end with Ctrl-D")
+func (s *sender) send(ctx context.Context, src client.Source) error {
+	defer s.fifo.Close() //nolint:errcheck // never fails
+	if s.prompt {
+		s.env.Log.Notice().Msg("connected: type a message and press Enter, end with Ctrl-D")
 	}
 	done := make(chan error, 1)
-	go func() { done <- cl.sendAll(src) }()
+	go func() { done <- s.sendAll(src) }()
 	var err error
 	select {
 	case err = <-done:
@@ -100,66 +48,66 @@ func (cl *client) send(ctx context.Context, src source) error {
 		// It may wait for a line that never comes, and is left to itself.
 		err = context.Cause(ctx)
 	}
-	cl.mu.Lock() // for good: nothing is sent from here on
-	return cl.account(err)
+	s.mu.Lock() // for good: nothing is sent from here on
+	return s.account(err)
 }
 
-func (cl *client) sendAll(src source) error {
+func (s *sender) sendAll(src client.Source) error {
 	for n := 1; ; n++ {
-		text, length, err := src.next()
+		text, length, err := src.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("read stdin: %w", err)
 		}
-		if err := cl.sendOne(src.kind, n, text, length); err != nil {
+		if err := s.sendOne(src.Kind, n, text, length); err != nil {
 			return err
 		}
 	}
 }
 
-func (cl *client) sendOne(kind string, n int, text []byte, length int) error {
-	cl.mu.Lock()
-	defer cl.mu.Unlock()
+func (s *sender) sendOne(kind string, n int, text []byte, length int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if length > fifo.Atomic {
-		cl.refused++
-		cl.env.Log.Error().Msgf("%s %d: %d bytes, at most %d are one message: not sent", kind, n, length, fifo.Atomic)
+		s.refused++
+		s.env.Log.Error().Msgf("%s %d: %d bytes, at most %d are one message: not sent", kind, n, length, fifo.Atomic)
 		return nil
 	}
 	if length == 0 {
 		text = []byte("\n") // a pipe cannot carry nothing
 	}
-	_, err := cl.fifo.Write(text)
+	_, err := s.fifo.Write(text)
 	switch {
 	case err == nil:
-		cl.sent++
+		s.sent++
 		return nil
 	case errors.Is(err, unix.EPIPE):
 		err = fmt.Errorf("the server has gone: %w", err)
 	}
-	cl.failed++
+	s.failed++
 	return err
 }
 
 // account adds to err, the end of the sending, how many messages no server has
 // got. What was sent and is in the FIFO is as good as delivered while there is
 // a server to read it, and lost when there is none.
-func (cl *client) account(err error) error {
-	lost := cl.refused + cl.failed
-	if cl.fifo.PeerGone() {
-		unread, _ := cl.fifo.Unread()
+func (s *sender) account(err error) error {
+	lost := s.refused + s.failed
+	if s.fifo.PeerGone() {
+		unread, _ := s.fifo.Unread()
 		lost += unread
 		if err == nil && unread > 0 {
-			err = fmt.Errorf("FIFO %s: the server has gone", cl.path)
+			err = fmt.Errorf("FIFO %s: the server has gone", s.server.Path)
 		}
 	}
-	total := cl.sent + cl.refused + cl.failed
+	total := s.sent + s.refused + s.failed
 	switch {
 	case lost == 0:
 		return err
 	case err == nil:
-		return fmt.Errorf("FIFO %s: messages not delivered: %d of %d", cl.path, lost, total)
+		return fmt.Errorf("FIFO %s: messages not delivered: %d of %d", s.server.Path, lost, total)
 	}
 	return fmt.Errorf("%w: messages not delivered: %d of %d", err, lost, total)
 }

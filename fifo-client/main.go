@@ -10,13 +10,16 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 
 	"github.com/mattn/go-isatty"
 	"github.com/urfave/cli/v2"
 
+	"example.com/ipcsuite/internal/client"
 	"example.com/ipcsuite/internal/command"
 	"example.com/ipcsuite/internal/rundir"
+	"example.com/ipcsuite/pkg/fifo"
 )
 
 // fifoName is the FIFO in --dir, the same for fifo-server.
@@ -60,17 +63,20 @@ func sendCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	cl := &client{
+	s := &sender{
 		env:    env,
-		path:   path,
-		quiet:  c.Bool("quiet"),
+		server: client.Server{Name: "fifo-server", Path: path, Wait: c.Duration("wait"), Quiet: c.Bool("quiet")},
 		prompt: len(messages) == 0 && isatty.IsTerminal(env.Stdin.Fd()) && !c.Bool("quiet"),
 	}
-	if err := cl.open(ctx, c.Duration("wait")); err != nil {
+	if err := s.open(ctx); err != nil {
 		return err
 	}
 	if len(messages) > 0 {
-		return cl.send(ctx, arguments(messages))
+		return s.send(ctx, client.Arguments(messages))
 	}
-	return cl.send(ctx, cl.stdin())
+	prompt := io.Writer(nil)
+	if s.prompt {
+		prompt = env.Stderr
+	}
+	return s.send(ctx, client.Lines(env.Stdin, fifo.Atomic, prompt))
 }

@@ -14,9 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"strconv"
 
 	"github.com/urfave/cli/v2"
 
@@ -68,17 +66,17 @@ func pathFlags() []cli.Flag {
 func flags() []cli.Flag {
 	return append(pathFlags(),
 		&cli.IntFlag{Name: "readers", Value: 3, Usage: "how many reader processes"},
-		&cli.StringFlag{Name: "mode", Value: "0600", Usage: "permissions of the FIFO, `octal`, whatever the umask"},
+		command.ModeFlag("the FIFO"),
 		&cli.BoolFlag{Name: "keep-alive", Usage: "go on after the last client has left"},
 		&cli.IntFlag{Name: "pipe-size", Usage: "capacity of the FIFO in `bytes` (default: 1 MiB where allowed)"},
 	)
 }
 
 func serveCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
-	mode, err := strconv.ParseUint(c.String("mode"), 8, 32)
+	mode, err := command.Mode(c)
 	switch {
-	case err != nil || mode == 0 || mode > uint64(fs.ModePerm):
-		return command.UsageErrorf("--mode %s: want permissions in octal, 0001 to 0777, such as 0660", c.String("mode"))
+	case err != nil:
+		return err
 	case c.Int("readers") < 1:
 		return command.UsageErrorf("--readers %d: want at least 1", c.Int("readers"))
 	case c.Int("pipe-size") < 0:
@@ -91,7 +89,7 @@ func serveCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 	s := &server{
 		env:       env,
 		path:      path,
-		mode:      fs.FileMode(mode),
+		mode:      mode,
 		readers:   c.Int("readers"),
 		keepAlive: c.Bool("keep-alive"),
 		pipeSize:  c.Int("pipe-size"),

@@ -85,7 +85,7 @@ func TestScripts(t *testing.T) {
 				}
 			},
 			// mkfifo PATH
-			"mkfifo": func(ts *testscript.TestScript, neg bool, args []string) {
+			"mkfifo": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Check(unix.Mkfifo(ts.MkAbs(args[0]), 0o600))
 			},
 		},
@@ -156,6 +156,11 @@ func startCmd(t *testing.T, dir string, cmd *exec.Cmd) *process {
 		_ = cmd.Wait() // its state tells
 	}()
 	t.Cleanup(func() {
+		// Whatever has failed, nothing is to stay. Readers come first: they
+		// may be stopped, and are found by the pid of their server.
+		for _, pid := range readers(cmd.Process.Pid) {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
 		_ = cmd.Process.Kill()
 		<-p.ended
 		r.Close()
@@ -289,13 +294,17 @@ func eventually(t *testing.T, what string, so func() bool) {
 	}
 }
 
-// sleepsIn reports whether a thread of the process sleeps in a system call with
-// that first argument.
-func sleepsIn(pid int, call, argument int) bool {
+// sleepsIn reports whether a thread of the process sleeps in a system call, with
+// those first arguments.
+func sleepsIn(pid, call int, arguments ...int) bool {
+	want := fmt.Sprintf("%d ", call)
+	for _, a := range arguments {
+		want += fmt.Sprintf("%#x ", a)
+	}
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/syscall", pid))
 	for _, task := range tasks {
 		text, _ := os.ReadFile(task)
-		if strings.HasPrefix(string(text), fmt.Sprintf("%d %#x ", call, argument)) {
+		if strings.HasPrefix(string(text), want) {
 			return true
 		}
 	}
@@ -340,7 +349,7 @@ func expectServes(t *testing.T, dir string, takesOver bool) {
 	s := start(t, dir, "fifo-server")
 	c := start(t, dir, "fifo-client", "--wait", "20s", "still alive?")
 	c.exit(0)
-	s.expectMessage("still alive?")
+	expectLines(t, s.rest(), 3, one("still alive?"))
 	if text := s.exit(0); strings.Contains(text, "took over") != takesOver {
 		t.Errorf("took over: want %v; it said:\n%s", takesOver, text)
 	}
