@@ -9,6 +9,9 @@ IPC_DIR=$(mktemp -d)
 export IPC_DIR
 trap 'rmdir "$IPC_DIR"' EXIT # fails, and with it the demo, if a FIFO were left
 
+# slowly passes lines on as if somebody typed them.
+slowly() { while IFS= read -r line; do echo "$line"; sleep 0.1; done; }
+
 chapter() { printf '\n=== %s\n\n' "$1"; }
 
 chapter "1  An anonymous pipe: parent and child"
@@ -16,12 +19,12 @@ pipe-demo --interval 200ms
 
 chapter "2  A named pipe: one client, three readers share the lines of README.md"
 fifo-server &
-head -n 12 README.md | fifo-client --wait 5s
+head -n 12 README.md | slowly | fifo-client --wait 5s --quiet
 wait $!
 
 chapter "3  Shared memory, with a FIFO as its gate: the message quit ends both"
 shm-server &
-{ head -n 12 README.md; echo quit; } | shm-client --wait 5s
+{ head -n 12 README.md; echo quit; } | slowly | shm-client --wait 5s --quiet
 wait $!
 
 chapter "Done: nothing was left behind in $IPC_DIR"

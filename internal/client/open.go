@@ -23,8 +23,9 @@ type Server struct {
 
 // Open opens the server's FIFO, whose Writer is then bound to ctx.
 func (s Server) Open(ctx context.Context, log *command.Log) (*fifo.Writer, error) {
-	if s.Wait == 0 {
-		return fifo.OpenWriter(ctx, s.Path, fifo.NoWait)
+	w, err := fifo.OpenWriter(ctx, s.Path, fifo.NoWait)
+	if s.Wait == 0 || !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENXIO) {
+		return w, err
 	}
 	if !s.Quiet {
 		log.Notice().Str("path", s.Path).Stringer("at_most", s.Wait).
@@ -33,7 +34,7 @@ func (s Server) Open(ctx context.Context, log *command.Log) (*fifo.Writer, error
 	// The time is for the opening only.
 	opening, cancel := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(s.Wait, func() { cancel(fmt.Errorf("no server within %v", s.Wait)) })
-	w, err := fifo.OpenWriter(opening, s.Path, fifo.WaitPath)
+	w, err = fifo.OpenWriter(opening, s.Path, fifo.WaitPath)
 	if !timer.Stop() && err == nil { // both at once
 		_ = w.Close() // never fails
 		return nil, context.Cause(opening)
