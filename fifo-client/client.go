@@ -41,12 +41,25 @@ func (s *sender) send(ctx context.Context, src client.Source) error {
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.sendAll(src) }()
+	gone := make(chan struct{})
+	if s.prompt { // who types wants to know at once; to watch slows a stream down
+		go func() {
+			if s.fifo.AwaitGone() == nil {
+				close(gone)
+			}
+		}()
+	}
 	var err error
 	select {
 	case err = <-done:
+	case <-gone:
+		err = fmt.Errorf("FIFO %s: the server has gone", s.server.Path)
 	case <-ctx.Done():
 		// It may wait for a line that never comes, and is left to itself.
 		err = context.Cause(ctx)
+	}
+	if s.prompt && !errors.Is(err, unix.EPIPE) {
+		fmt.Fprintln(s.env.Stderr) // the last prompt was not answered
 	}
 	s.mu.Lock() // for good: nothing is sent from here on
 	return s.account(err)
