@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/pkg/pipe"
 )
 
 // FIFO is a named pipe that this process has made and serves: it holds a read
@@ -208,9 +210,9 @@ func (f *FIFO) Replaced() bool { return f.replaced }
 // writers without packet mode have left is counted as one message with the
 // packet that follows.
 func (f *FIFO) Pending() (messages int, err error) {
-	capacity, err := unix.FcntlInt(uintptr(f.hold), unix.F_GETPIPE_SZ, 0)
+	capacity, err := pipe.Capacity(f.hold)
 	if err != nil {
-		return 0, fmt.Errorf("count messages in FIFO %s: %w", f.path, os.NewSyscallError("fcntl F_GETPIPE_SZ", err))
+		return 0, fmt.Errorf("count messages in FIFO %s: %w", f.path, err)
 	}
 	var scratch [2]int
 	if err := unix.Pipe2(scratch[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
@@ -218,8 +220,8 @@ func (f *FIFO) Pending() (messages int, err error) {
 	}
 	defer closeFD(scratch[0])
 	defer closeFD(scratch[1])
-	if _, err := unix.FcntlInt(uintptr(scratch[1]), unix.F_SETPIPE_SZ, capacity); err != nil {
-		return 0, fmt.Errorf("count messages in FIFO %s: %w", f.path, os.NewSyscallError("fcntl F_SETPIPE_SZ", err))
+	if _, err := pipe.SetCapacity(scratch[1], capacity); err != nil {
+		return 0, fmt.Errorf("count messages in FIFO %s: %w", f.path, err)
 	}
 	if _, err := unix.Tee(f.hold, scratch[1], math.MaxInt32, unix.SPLICE_F_NONBLOCK); err != nil && !errors.Is(err, unix.EAGAIN) {
 		return 0, fmt.Errorf("count messages in FIFO %s: %w", f.path, os.NewSyscallError("tee", err))

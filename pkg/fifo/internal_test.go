@@ -19,7 +19,7 @@ func TestWriterMakesRoomForAllThatIsUnread(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Remove() //nolint:errcheck // checked elsewhere
+	defer f.Remove()
 	if _, err := f.SetCapacity(1 << 20); err != nil {
 		t.Fatal(err)
 	}

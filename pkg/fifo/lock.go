@@ -3,10 +3,11 @@ package fifo
 import (
 	"errors"
 	"fmt"
-	"math"
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/pkg/pipe"
 )
 
 // What stands here is for protocols that use a FIFO to take turns at something
@@ -36,13 +37,9 @@ func (w *Writer) SetCapacity(bytes int) error {
 // setCapacity returns what the kernel granted. The kernel looks at the lower 32
 // bits of bytes only, and takes what it finds there.
 func setCapacity(fd int, path string, bytes int) (int, error) {
-	var n int
-	err := error(unix.EINVAL)
-	if bytes >= 0 && bytes <= math.MaxInt32 {
-		n, err = unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, bytes)
-	}
+	n, err := pipe.SetCapacity(fd, bytes)
 	if err != nil {
-		return 0, fmt.Errorf("set capacity of FIFO %s to %d bytes: %w", path, bytes, os.NewSyscallError("fcntl F_SETPIPE_SZ", err))
+		return 0, fmt.Errorf("set capacity of FIFO %s to %d bytes: %w", path, bytes, err)
 	}
 	return n, nil
 }

@@ -89,7 +89,7 @@ func lockFolder(ctx context.Context, dir string) (int, error) {
 		case err = <-locked:
 		case <-ctx.Done():
 			go func() {
-				<-locked
+				<-locked //nolint:errcheck // the lock is not wanted any more
 				closeFD(fd)
 			}()
 			return -1, fmt.Errorf("another process keeps folder %s locked: %w", dir, context.Cause(ctx))

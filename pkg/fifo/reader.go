@@ -11,11 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/pkg/internal/wake"
+	"example.com/ipcsuite/pkg/pipe"
 )
 
 // Atomic is PIPE_BUF, in bytes: the longest message, and the shortest buffer
 // to read one into.
-const Atomic = 4096
+const Atomic = pipe.Atomic
 
 // Reader is a read end of a FIFO. It is safe for use by several goroutines at
 // once; each message goes to one of them. Several processes that read one FIFO
@@ -137,7 +138,7 @@ func (r *Reader) Pending() (int, error) {
 		return 0, fmt.Errorf("count bytes in FIFO %s: %w", r.path, err)
 	}
 	defer r.wake.Leave()
-	n, err := pending(r.fd)
+	n, err := pipe.Buffered(r.fd)
 	if err != nil {
 		return 0, fmt.Errorf("count bytes in FIFO %s: %w", r.path, err)
 	}
@@ -220,12 +221,4 @@ func writerPresent(fd, scratch int) (bool, error) {
 		return false, os.NewSyscallError("tee", err)
 	}
 	return false, nil
-}
-
-func pending(fd int) (int, error) {
-	n, err := unix.IoctlGetInt(fd, unix.TIOCINQ) // as FIONREAD is called here
-	if err != nil {
-		return 0, os.NewSyscallError("ioctl FIONREAD", err)
-	}
-	return n, nil
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/pkg/pipe"
 )
 
 // ErrStopped is what a [SharedReader] returns after [FIFO.StopReaders].
@@ -132,9 +134,9 @@ func NewSharedReader(fd int, word string) (*SharedReader, error) {
 		return nil, fmt.Errorf("share FIFO: the word %q is none of FIFO.Shared: %w", word, unix.EINVAL)
 	}
 	r := &SharedReader{inherited: fd, mark: mark(m)}
-	capacity, err := unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0)
+	capacity, err := pipe.Capacity(fd)
 	if err != nil {
-		return nil, fmt.Errorf("share FIFO: descriptor %d: %w", fd, os.NewSyscallError("fcntl F_GETPIPE_SZ", err))
+		return nil, fmt.Errorf("share FIFO: %w", err)
 	}
 	// Large enough that the mark, behind all that a stream writer can have
 	// put before it, is read whole. Memory is taken as it is touched.

@@ -307,14 +307,14 @@ func TestSetCapacityGivesWhatItSays(t *testing.T) {
 	t.Parallel()
 	f, r, w := pair(t)
 	for _, tt := range []struct{ asked, granted int }{
-		{0, 4096}, {1, 4096}, {4096, 4096}, {4097, 8192}, {1 << 20, 1 << 20},
+		{1, 4096}, {4096, 4096}, {4097, 8192}, {1 << 20, 1 << 20},
 	} {
 		if n, err := f.SetCapacity(tt.asked); n != tt.granted || err != nil {
 			t.Errorf("SetCapacity(%d): %d, %v; want %d", tt.asked, n, err, tt.granted)
 		}
 	}
 	// The kernel would take the lower 32 bits of the latter two for a size.
-	for _, asked := range []int{-1, math.MinInt, 1<<32 + 4096, math.MaxInt} {
+	for _, asked := range []int{0, -1, math.MinInt, 1<<32 + 4096, math.MaxInt} {
 		_, err := f.SetCapacity(asked)
 		want(t, err, unix.EINVAL)
 		want(t, r.SetCapacity(asked), unix.EINVAL)

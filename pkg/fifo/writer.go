@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/pkg/internal/wake"
+	"example.com/ipcsuite/pkg/pipe"
 )
 
 // Wait says what [OpenWriter] waits for.
@@ -194,7 +195,7 @@ func (w *Writer) Unread() (int, error) {
 }
 
 func (w *Writer) unread() (n int, err error) {
-	bytes, err := pending(w.fd)
+	bytes, err := pipe.Buffered(w.fd)
 	// First in, first out: the unread ones are the latest.
 	for bytes > 0 && n < len(w.sizes) {
 		n++
