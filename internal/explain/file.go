@@ -1,0 +1,157 @@
+package explain
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Object is what a descriptor refers to in the end: a pipe, a FIFO, a file. Two
+// descriptors refer to the same object when device and inode are equal, whether
+// or not they share an open file description.
+type Object struct {
+	stat unix.Stat_t
+	name string
+}
+
+// Of returns the object of one of this process's descriptors.
+func Of(fd int) (Object, error) {
+	var o Object
+	if err := unix.Fstat(fd, &o.stat); err != nil {
+		return o, fmt.Errorf("fstat(%d): %w", fd, err)
+	}
+	name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
+	if err != nil { // no /proc
+		name = fmt.Sprintf("inode %d", o.stat.Ino)
+	}
+	o.name = name
+	return o, nil
+}
+
+// String is the text of the link in /proc/PID/fd: pipe:[<inode>] or a path.
+func (o Object) String() string { return o.name }
+
+// Node describes the object's inode: what there would be to see on a disk.
+func (o Object) Node() string {
+	kind := "not a FIFO"
+	if o.stat.Mode&unix.S_IFMT == unix.S_IFIFO {
+		kind = "a FIFO"
+	}
+	return fmt.Sprintf("%s is %s: inode %d on device %d:%d, size %d, %d blocks on disk",
+		o, kind, o.stat.Ino, unix.Major(uint64(o.stat.Dev)), unix.Minor(uint64(o.stat.Dev)), o.stat.Size, o.stat.Blocks) // Dev is shorter on some architectures
+}
+
+// Holders returns a line for each process: which of its descriptors refer to
+// the object, as /proc/PID/fd has it.
+func (o Object) Holders(pids ...int) []string {
+	lines := make([]string, len(pids))
+	for i, pid := range pids {
+		held, err := o.heldBy(pid)
+		switch {
+		case err != nil:
+			lines[i] = unseen(fmt.Sprintf("whether process %d has %s open", pid, o), err)
+		case len(held) == 0:
+			lines[i] = fmt.Sprintf("process %d does not have %s open", pid, o)
+		default:
+			lines[i] = fmt.Sprintf("process %d has %s open: %s", pid, o, strings.Join(held, ", "))
+		}
+	}
+	return lines
+}
+
+// heldBy lists the descriptors, each with what it is open for.
+func (o Object) heldBy(pid int) ([]string, error) {
+	dir := fmt.Sprintf("/proc/%d/fd", pid)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var fds []int
+	for _, entry := range entries {
+		// stat follows such a link to the open file itself, not to a path. A
+		// descriptor that has been closed meanwhile is not held.
+		var st unix.Stat_t
+		if unix.Stat(dir+"/"+entry.Name(), &st) != nil || st.Dev != o.stat.Dev || st.Ino != o.stat.Ino {
+			continue
+		}
+		fd, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			return nil, err
+		}
+		fds = append(fds, fd)
+	}
+	slices.Sort(fds)
+	var held []string
+	for _, fd := range fds {
+		end := ""
+		if flags, err := StatusFlags(pid, fd); err == nil {
+			end = map[int]string{unix.O_RDONLY: " (read end)", unix.O_WRONLY: " (write end)", unix.O_RDWR: " (both ends)"}[flags&unix.O_ACCMODE]
+		}
+		held = append(held, fmt.Sprintf("descriptor %d%s", fd, end))
+	}
+	return held, nil
+}
+
+// StatusFlags returns the access mode and status flags of a descriptor of any
+// process, from /proc/PID/fdinfo/FD. They belong to the open file description:
+// what one process sets, those that share it see.
+func StatusFlags(pid, fd int) (int, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%d", pid, fd))
+	if err != nil {
+		return 0, err
+	}
+	flags, err := strconv.ParseInt(field(string(text), "flags"), 8, 64)
+	if err != nil {
+		return 0, fmt.Errorf("/proc/%d/fdinfo/%d: %w", pid, fd, err)
+	}
+	return int(flags), nil
+}
+
+// field returns the value in a line "name:	value" of a file in /proc.
+func field(text, name string) string {
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// FD is a descriptor of a process.
+type FD struct{ PID, FD int }
+
+func (f FD) String() string { return fmt.Sprintf("descriptor %d of process %d", f.FD, f.PID) }
+
+// SameDescription reports whether two descriptors refer to one open file
+// description, a struct file in the kernel (kcmp(2), KCMP_FILE).
+func SameDescription(a, b FD) (bool, error) {
+	order, err := kcmpFile(a, b)
+	return order == 0, err
+}
+
+func kcmpFile(a, b FD) (int, error) {
+	const kcmpFILE = 0 // linux/kcmp.h
+	order, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(a.PID), uintptr(b.PID), kcmpFILE, uintptr(a.FD), uintptr(b.FD), 0)
+	if errno != 0 {
+		return 0, os.NewSyscallError("kcmp(2)", errno)
+	}
+	return int(order), nil
+}
+
+// Description is SameDescription in words.
+func Description(a, b FD) string {
+	order, err := kcmpFile(a, b)
+	both := fmt.Sprintf("%v and %v", a, b)
+	switch {
+	case err != nil:
+		return unseen("whether "+both+" share an open file description", err)
+	case order == 0:
+		return fmt.Sprintf("%s share one open file description (kcmp KCMP_FILE: 0, equal)", both)
+	default:
+		return fmt.Sprintf("%s are two open file descriptions (kcmp KCMP_FILE: %d, not equal)", both, order)
+	}
+}
