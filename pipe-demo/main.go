@@ -6,7 +6,13 @@
 // after the last the parent closes the pipe, the child reads the end of file
 // and quits, and the parent says how.
 //
-// The parent's side is in parent.go, the child's in child.go.
+// The parent's side is in parent.go, the child's in child.go; explain.go shows
+// what the kernel has to say to each step.
+//
+// "pipe-demo cases" and "pipe-demo facts" show how pipes behave by making
+// experiments, which are in cases.go and facts.go. The processes in them make one
+// system call after another as they are told (peer.go, lab.go), and finding.go
+// reports what was seen.
 package main
 
 import (
@@ -22,7 +28,7 @@ import (
 )
 
 func main() {
-	fork.Dispatch(fork.Roles{childRole: printMessages})
+	fork.Dispatch(roles())
 	os.Exit(command.Main(command.Spec{
 		Name:  "pipe-demo",
 		Usage: "a parent talks to its child through an anonymous pipe",
@@ -31,17 +37,47 @@ func main() {
 Examples:
    pipe-demo                            seven messages, one a second
    pipe-demo --count 3 --interval 0s    three at once
-   pipe-demo --message "hello child"`,
+   pipe-demo --message "hello child"
+   pipe-demo --explain                  what the kernel shows of each step
+   pipe-demo cases                      a slow writer, a slow reader, and ends that close
+   pipe-demo facts                      what kind of thing a pipe is
+   pipe-demo cases --json 2 4           some of them, for programs`,
 		Flags: func() []cli.Flag {
 			return []cli.Flag{
 				&cli.IntFlag{Name: "count", Value: 7, Usage: "how many messages"},
 				&cli.DurationFlag{Name: "interval", Value: time.Second, Usage: "time between two messages"},
 				&cli.StringFlag{Name: "message", Value: "I am father process", Usage: "`text` that stands before the number"},
+				&cli.BoolFlag{Name: "explain", Usage: "print what the kernel shows of each step, on stderr"},
 			}
 		},
-		Action:   runCommand,
-		Commands: []command.Sub{{Name: "run", Usage: "the same as without a command", Default: true, Action: runCommand}},
+		Action: runCommand,
+		Commands: []command.Sub{
+			{Name: "run", Usage: "the same as without a command", Default: true, Action: runCommand},
+			{
+				Name: "cases", Usage: "show what happens when one side is slower, or leaves", ArgsUsage: "[1|2|3|4 …]",
+				Description: "The four cases of reading and writing, each run between processes and\nmeasured: a line for each, exit code 1 if any is not as expected.",
+				Flags:       jsonFlag, Action: trialCommand("case", readWriteCases()),
+			},
+			{
+				Name: "facts", Usage: "show what kind of thing a pipe is", ArgsUsage: "[NAME …]",
+				Description: "The features of a pipe, each measured: a line for each, exit code 1 if any\nis not as expected.",
+				Flags:       jsonFlag, Action: trialCommand("fact", features()),
+			},
+		},
 	}))
+}
+
+// roles are what children of this program run.
+func roles() fork.Roles { return fork.Roles{childRole: printMessages, peerRole: obey} }
+
+func jsonFlag() []cli.Flag {
+	return []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "a JSON object a line"}}
+}
+
+func trialCommand(kind string, all []experiment) command.Action {
+	return func(ctx context.Context, env *command.Env, c *cli.Context) error {
+		return newTrial(env, kind, all, c.Bool("json")).run(ctx, c.Args().Slice())
+	}
 }
 
 func runCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
@@ -50,6 +86,9 @@ func runCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 		count:    c.Int("count"),
 		interval: c.Duration("interval"),
 		text:     c.String("message"),
+	}
+	if c.Bool("explain") {
+		p.evidence = &evidence{stderr: env.Stderr}
 	}
 	switch longest := len(p.message(p.count)); {
 	case p.count < 0:

@@ -20,11 +20,11 @@ import (
 // TestMain makes the test binary be pipe-demo where a script calls it, and the
 // child where pipe-demo starts one.
 func TestMain(m *testing.M) {
-	fork.Dispatch(fork.Roles{childRole: printMessages})
+	fork.Dispatch(roles())
 	if os.Getenv(asPipeDemo) != "" {
 		main()
 	}
-	testscript.Main(m, map[string]func(){"pipe-demo": main})
+	testscript.Main(m, map[string]func(){"pipe-demo": main, "pipe-demo-nonblocking": mainOnOtherPipes})
 }
 
 const asPipeDemo = "TEST_AS_PIPE_DEMO"
@@ -36,6 +36,12 @@ const quickExit = "atexit_sleep_ms=0"
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
+		Condition: func(name string) (bool, error) {
+			if name == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("no condition %q", name)
+		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GORACE", quickExit)
 			return nil

@@ -25,6 +25,7 @@ type parent struct {
 	count    int
 	interval time.Duration
 	text     string
+	evidence *evidence // nil without --explain
 
 	child  *exec.Cmd
 	exited chan struct{} // closed once the child is reaped
@@ -45,11 +46,13 @@ func (p *parent) run(ctx context.Context) error {
 	if err := p.start(); err != nil {
 		return err
 	}
+	p.evidence.divided()
 	sendErr := p.send(ctx)
 	if sendErr == nil {
 		_, sendErr = fmt.Fprintln(p.env.Stdout, "Pipe close!!!")
 	}
 	_ = p.messages.Close() // nothing is buffered on this side
+	p.evidence.parentClosed()
 	waitErr := p.reap()
 	_ = p.printed.Close()
 
@@ -74,6 +77,10 @@ func (p *parent) start() error {
 		return err
 	}
 	defer childReads.Close() // the child has its own
+	if err := p.evidence.made(childReads); err != nil {
+		_ = messages.Close()
+		return err
+	}
 	printed, childWrites, err := os.Pipe()
 	if err != nil {
 		_ = messages.Close()
@@ -93,6 +100,7 @@ func (p *parent) start() error {
 		_ = p.child.Wait() // the state tells more than the error
 		close(p.exited)
 	}()
+	p.evidence.inherited(p.child.Process.Pid, childReads)
 	p.env.Log.Debug().Int("pid", p.child.Process.Pid).Msg("started child")
 	return nil
 }
@@ -128,6 +136,9 @@ func (p *parent) send(ctx context.Context) error {
 			return fmt.Errorf("wait for the child: %w", err)
 		}
 		p.delivered++
+		if n == 0 {
+			p.evidence.delivered(ctx)
+		}
 	}
 	return nil
 }
@@ -154,6 +165,7 @@ func (p *parent) reap() error {
 
 	pid := p.child.Process.Pid
 	status := p.child.ProcessState.Sys().(syscall.WaitStatus) //nolint:forcetypeassert // on Linux it is one
+	p.evidence.reaped(status)
 	if status.Signaled() {
 		sig := status.Signal()
 		_, _ = fmt.Fprintf(p.env.Stdout, "Child process %d killed by signal : %d (%s)\n", pid, sig, unix.SignalName(sig))

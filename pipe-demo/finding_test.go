@@ -1,0 +1,292 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/internal/command"
+	"example.com/ipcsuite/internal/explain"
+	"example.com/ipcsuite/pkg/pipe"
+)
+
+// The experiments are made on pipes that do not behave as they should, to see
+// that each says so. That they hold on real pipes is in testdata/script.
+
+// maker makes a pipe, or what is taken for one.
+type maker func(flags int) (r, w *os.File, err error)
+
+func nonblocking(flags int) (r, w *os.File, err error) { return pipe.New(flags | unix.O_NONBLOCK) }
+
+func packets(flags int) (r, w *os.File, err error) { return pipe.New(flags | unix.O_DIRECT) }
+
+// leaking returns pipes whose read ends somebody else holds too.
+func leaking(t *testing.T) maker {
+	return func(flags int) (r, w *os.File, err error) {
+		r, w, err = pipe.New(flags)
+		if err != nil {
+			return nil, nil, err
+		}
+		other, err := unix.Dup(int(r.Fd()))
+		t.Cleanup(func() { unix.Close(other) })
+		return r, w, err
+	}
+}
+
+// full returns pipes with something in them.
+func full(flags int) (r, w *os.File, err error) {
+	r, w, err = pipe.New(flags)
+	if err == nil {
+		_, err = w.WriteString("somebody else's")
+	}
+	return r, w, err
+}
+
+// twoWay returns sockets, which are open for reading and writing.
+func twoWay(int) (r, w *os.File, err error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	return os.NewFile(uintptr(pair[0]), "|0"), os.NewFile(uintptr(pair[1]), "|1"), err
+}
+
+// named returns FIFOs, whose inode is in a file system.
+func named(t *testing.T) maker {
+	return func(int) (r, w *os.File, err error) {
+		path := filepath.Join(t.TempDir(), "fifo")
+		if err := unix.Mkfifo(path, 0o600); err != nil {
+			return nil, nil, err
+		}
+		// Read and write, as neither end can be opened alone without waiting.
+		if r, err = os.OpenFile(path, os.O_RDWR, 0); err != nil {
+			return nil, nil, err
+		}
+		w, err = os.OpenFile(path, os.O_RDWR, 0)
+		return r, w, err
+	}
+}
+
+func none(int) (r, w *os.File, err error) { return nil, nil, unix.EMFILE }
+
+func TestAnExperimentFailsWhereThePipeBehavesOtherwise(t *testing.T) {
+	t.Setenv("GORACE", quickExit)
+	for _, test := range []struct {
+		kind, name, seen string
+		newPipe          maker
+	}{
+		{"case", "1", "thread \\d+ is not asleep: its call has returned; after the write its read(2) returned EAGAIN", nonblocking},
+		{"case", "1", "read(2) returned 15 bytes", full},
+		{"case", "2", "65536 bytes went in, in writer \\d+ thread \\d+ is not asleep", nonblocking},
+		{"case", "3", "read(2) returned EAGAIN", nonblocking},
+		{"case", "3", "read(2) returned 20 bytes", full},
+		{"case", "4", "exited with code 0", leaking(t)},
+		{"fact", "byte-stream", "1 read of 5 bytes", packets},
+		{"fact", "packet-mode", "2 reads of 8 bytes and EAGAIN", func(flags int) (r, w *os.File, err error) {
+			return pipe.New(flags&^unix.O_DIRECT | unix.O_NONBLOCK)
+		}},
+		{"fact", "atomic", "0 writers were asleep at once", nonblocking},
+		{"fact", "capacity", "F_GETPIPE_SZ 65536, 61440 bytes went in", full},
+		{"fact", "one-way", "write(2) to the read end: 5 bytes", twoWay},
+		{"fact", "no-backing-file", "PIPEFS_MAGIC is 0x50495045), mounted in \\d+ places", named(t)},
+		{"fact", "lifetime", "returned 20 bytes", full},
+		{"fact", "shared-description", "could not be completed: open /proc/self/fd/", twoWay},
+		{"case", "1", "could not be completed: too many open files", none},
+		{"fact", "shared-description", "could not be completed: too many open files", none},
+	} {
+		t.Run(test.kind+" "+test.name, func(t *testing.T) {
+			f := try(t, test.kind, test.name, test.newPipe)
+			if f.Pass {
+				t.Errorf("passed, having seen: %s", f.Seen)
+			}
+			if !matches(f.Seen, test.seen) {
+				t.Errorf("seen: %s\nwant it to tell: %s", f.Seen, test.seen)
+			}
+		})
+	}
+}
+
+func TestAnExperimentThatHangsFails(t *testing.T) {
+	t.Setenv("GORACE", quickExit)
+	tr := newTrial(environment(t), "case", readWriteCases(), false)
+	tr.limit = 500 * time.Millisecond
+	f, err := tr.try(t.Context(), experiment{see: func(l *lab) (string, bool) {
+		r, _ := l.pipe(0)
+		l.peer(r).do(read(1)) // and nobody writes
+		return "it came back", true
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "could not be completed: it had not come to its end after 500ms"; f.Pass || !strings.Contains(f.Seen, want) {
+		t.Errorf("pass %v, seen: %s; want a failure that says: %s", f.Pass, f.Seen, want)
+	}
+}
+
+func TestASignalEndsAnExperiment(t *testing.T) {
+	t.Setenv("GORACE", quickExit)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := command.SignalError{Signal: unix.SIGINT}
+	env := environment(t)
+	tr := newTrial(env, "case", []experiment{{name: "1", see: func(l *lab) (string, bool) {
+		r, _ := l.pipe(0)
+		p := l.peer(r)
+		p.begin(read(1))
+		cancel(cause)
+		p.end()
+		return "it came back", true
+	}}}, false)
+	if err := tr.run(ctx, nil); !errors.Is(err, cause) {
+		t.Errorf("error %v, want %v", err, cause)
+	}
+	if out := contents(t, env.Stdout); out != "" {
+		t.Errorf("printed %q", out)
+	}
+}
+
+func TestASignalEndsAPeerThatHasNotYetAnswered(t *testing.T) {
+	t.Setenv("GORACE", quickExit)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := command.SignalError{Signal: unix.SIGINT}
+	cancel(cause) // so that a peer is killed as soon as it is started
+	tr := newTrial(environment(t), "case", readWriteCases(), false)
+	if err := tr.run(ctx, nil); !errors.Is(err, cause) {
+		t.Errorf("error %v, want %v", err, cause)
+	}
+}
+
+func TestAPeerThatDiesIsReported(t *testing.T) {
+	t.Setenv("GORACE", quickExit)
+	tr := newTrial(environment(t), "case", nil, false)
+	f, err := tr.try(t.Context(), experiment{see: func(l *lab) (string, bool) {
+		r, _ := l.pipe(0)
+		p := l.peer(r)
+		p.begin(read(1))
+		l.fail(p.cmd.Process.Kill())
+		p.end()
+		return "it came back", true
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Pass || !strings.Contains(f.Seen, "has ended unasked") {
+		t.Errorf("pass %v, seen: %s", f.Pass, f.Seen)
+	}
+}
+
+func TestFindingsNameWhatWasNotSeen(t *testing.T) {
+	for _, asJSON := range []bool{false, true} {
+		env := environment(t)
+		tr := newTrial(env, "fact", []experiment{
+			{
+				name: "water", did: "A fish was asked", expected: "wet", why: "it is in it",
+				see: func(l *lab) (string, bool) {
+					l.cannotSee("the shore", unix.EPERM)
+					return "dry", false
+				},
+			},
+			{name: "land", see: func(*lab) (string, bool) { return "dry", true }},
+		}, asJSON)
+		err := tr.run(t.Context(), nil)
+		if err == nil || !strings.HasPrefix(err.Error(), "not seen as expected: fact water:") {
+			t.Errorf("error %v, want one that names the fact", err)
+		}
+		out := contents(t, env.Stdout)
+		if !asJSON {
+			want := "fact water: FAIL  A fish was asked. Expected: wet. Seen: dry. Why: it is in it. Not shown here: the shore: operation not permitted ("
+			if !strings.HasPrefix(out, want) {
+				t.Errorf("got\n%s\nwant it to begin with\n%s", out, want)
+			}
+			continue
+		}
+		var f finding
+		if err := json.NewDecoder(strings.NewReader(out)).Decode(&f); err != nil {
+			t.Fatal(err)
+		}
+		if f.Pass || f.Fact != "water" || f.Seen != "dry" || len(f.Unseen) != 1 {
+			t.Errorf("got %+v", f)
+		}
+	}
+}
+
+func TestALookThatIsForbiddenIsToldOnce(t *testing.T) {
+	t.Setenv("GORACE", quickExit)
+	f, err := newTrial(environment(t), "fact", nil, false).try(t.Context(), experiment{see: func(l *lab) (string, bool) {
+		p := l.peer()
+		p.wait()
+		gone := explain.FD{PID: p.pid, FD: givenFD} // like a process that one may not look into
+		return l.kcmp(gone, gone) + " " + l.kcmp(gone, gone), true
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !f.Pass || f.Seen != "unknown unknown" || len(f.Unseen) != 1 || !strings.Contains(f.Unseen[0], "kcmp(2)") {
+		t.Errorf("pass %v, seen %s, not seen %q; want what could not be seen once", f.Pass, f.Seen, f.Unseen)
+	}
+}
+
+// mainOnOtherPipes is pipe-demo with the cases made on non-blocking pipes, for
+// scripts to see that what does not hold is reported.
+func mainOnOtherPipes() {
+	os.Exit(command.Main(command.Spec{
+		Name: "pipe-demo", ArgsUsage: "[1|2|3|4 …]", Flags: jsonFlag,
+		Action: func(ctx context.Context, env *command.Env, c *cli.Context) error {
+			tr := newTrial(env, "case", readWriteCases(), c.Bool("json"))
+			tr.newPipe = nonblocking
+			return tr.run(ctx, c.Args().Slice())
+		},
+	}))
+}
+
+func try(t *testing.T, kind, name string, newPipe maker) finding {
+	t.Helper()
+	all := readWriteCases()
+	if kind == "fact" {
+		all = features()
+	}
+	for _, e := range all {
+		if e.name != name {
+			continue
+		}
+		tr := newTrial(environment(t), kind, all, false)
+		tr.newPipe = newPipe
+		f, err := tr.try(t.Context(), e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	panic(fmt.Sprintf("no %s %q", kind, name))
+}
+
+func environment(t *testing.T) *command.Env {
+	t.Helper()
+	out, err := os.Create(filepath.Join(t.TempDir(), "stdout"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { out.Close() })
+	return &command.Env{Stdin: os.Stdin, Stdout: out, Stderr: os.Stderr}
+}
+
+func contents(t *testing.T, f *os.File) string {
+	t.Helper()
+	text, err := os.ReadFile(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(bytes.TrimSpace(text))
+}
+
+// matches reports whether text has part in it, where \d+ stands for a number.
+func matches(text, part string) bool {
+	return regexp.MustCompile(strings.ReplaceAll(regexp.QuoteMeta(part), `\\d\+`, `\d+`)).MatchString(text)
+}

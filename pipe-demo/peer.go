@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+const peerRole = "peer"
+
+// order is one system call that a peer is told to make.
+type order struct {
+	Do   verb
+	FD   int
+	Data []byte // to be written
+	N    int    // bytes to be read, how often to write, or which mapping
+}
+
+type verb int
+
+const (
+	doRead verb = iota
+	doWrite
+	doClose
+	doDefaultSIGPIPE // be killed by it, as programs are that know nothing of it
+	doIgnoreSIGPIPE
+	doMapPrivate
+	doMapShared
+	doPeek // at the first byte of a mapping
+	doPoke
+)
+
+// answer is how the call ended.
+type answer struct {
+	N     int
+	Data  []byte
+	Errno syscall.Errno
+}
+
+func (a answer) String() string {
+	switch {
+	case a.Errno != 0:
+		return unix.ErrnoName(a.Errno)
+	case a.N == 1:
+		return "1 byte"
+	default:
+		return fmt.Sprintf("%d bytes", a.N)
+	}
+}
+
+// obey is what a peer runs: it makes one call after another, as it is told on
+// standard input, and answers on standard output. It answers twice: before the
+// call, so that whoever then sees the thread asleep knows that it no longer
+// waits for orders, and after it. The first answer of all is the thread's id.
+//
+// The end of the orders, which is also the end of the parent, ends it; a peer
+// that is blocked in a call is killed, by [lab.close] or by package fork.
+func obey(context.Context, []string) int {
+	// All calls come from one thread, whose state the parent can look at.
+	runtime.LockOSThread()
+	orders, answers := gob.NewDecoder(os.Stdin), gob.NewEncoder(os.Stdout)
+	err := answers.Encode(answer{N: unix.Gettid()})
+	for p := new(peerState); err == nil; {
+		var o order
+		if err = orders.Decode(&o); err != nil {
+			break
+		}
+		if err = answers.Encode(answer{}); err != nil {
+			break
+		}
+		err = answers.Encode(p.call(o))
+	}
+	if errors.Is(err, io.EOF) {
+		return 0
+	}
+	fmt.Fprintf(os.Stderr, "pipe-demo: peer %d: %v\n", os.Getpid(), err)
+	return 1
+}
+
+type peerState struct {
+	mappings [][]byte
+}
+
+// call makes one system call. An interrupted one is not tried again: Go's
+// handlers are installed with SA_RESTART, so the kernel does.
+func (p *peerState) call(o order) answer {
+	var (
+		a   answer
+		err error
+	)
+	switch o.Do {
+	case doRead:
+		a.Data = make([]byte, o.N)
+		a.N, err = unix.Read(o.FD, a.Data)
+		a.Data = a.Data[:max(a.N, 0)]
+	case doWrite:
+		for range max(o.N, 1) {
+			var n int
+			if n, err = unix.Write(o.FD, o.Data); err != nil {
+				break
+			}
+			a.N += n
+		}
+	case doClose:
+		err = unix.Close(o.FD)
+	case doDefaultSIGPIPE:
+		err = defaultAction(unix.SIGPIPE)
+	case doIgnoreSIGPIPE:
+		signal.Ignore(unix.SIGPIPE)
+	case doMapPrivate, doMapShared:
+		flags := unix.MAP_SHARED
+		if o.Do == doMapPrivate {
+			flags = unix.MAP_PRIVATE
+		}
+		var m []byte
+		m, err = unix.Mmap(o.FD, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, flags)
+		a.N = len(p.mappings)
+		p.mappings = append(p.mappings, m)
+	case doPeek:
+		a.Data = []byte{p.mappings[o.N][0]}
+	case doPoke:
+		p.mappings[o.N][0] = o.Data[0]
+	}
+	errors.As(err, &a.Errno)
+	return a
+}
+
+// defaultAction gives a signal back to the kernel. The Go runtime catches every
+// signal, and os/signal.Reset only makes it imitate the default action, for
+// descriptors 1 and 2. Package syscall has no call for this, as the runtime
+// would have no part in it any more.
+func defaultAction(sig unix.Signal) error {
+	var zero [4]uint64 // struct sigaction with sa_handler SIG_DFL, on every architecture
+	const maskSize = 8
+	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&zero)), 0, maskSize, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
