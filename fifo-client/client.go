@@ -19,7 +19,8 @@ type sender struct {
 	server client.Server
 	prompt bool
 
-	fifo *fifo.Writer
+	evidence *evidence // nil without --explain
+	fifo     *fifo.Writer
 
 	// mu is held while a message is being sent, and not while the next one is
 	// waited for: who holds it knows that the counts are final.
@@ -30,6 +31,9 @@ type sender struct {
 // open connects to the server, and waits for one if told to.
 func (s *sender) open(ctx context.Context) (err error) {
 	s.fifo, err = s.server.Open(ctx, s.env.Log)
+	if err == nil {
+		s.evidence.opened()
+	}
 	return s.server.Explain(err)
 }
 
@@ -95,6 +99,7 @@ func (s *sender) sendOne(kind string, n int, text []byte, length int) error {
 	switch {
 	case err == nil:
 		s.sent++
+		s.evidence.sent(len(text))
 		return nil
 	case errors.Is(err, unix.EPIPE):
 		err = fmt.Errorf("the server has gone: %w", err)

@@ -38,6 +38,7 @@ Examples:
    fifo-client                          type lines, end with Ctrl-D
    fifo-client hello "how are you"      two messages
    fifo-client -- --not-a-flag          a message that starts with a dash
+   fifo-client --explain hello          what the kernel shows of each step
    seq 1000000 | fifo-client --wait 5s  as fast as it goes`,
 		Flags: func() []cli.Flag {
 			return []cli.Flag{
@@ -45,6 +46,7 @@ Examples:
 				&cli.StringFlag{Name: "path", Usage: "the FIFO, anywhere (default: " + fifoName + " in --dir)"},
 				&cli.DurationFlag{Name: "wait", Usage: "how long to wait for a server"},
 				&cli.BoolFlag{Name: "quiet", Usage: "no prompt, no notices"},
+				&cli.BoolFlag{Name: "explain", Usage: "print what the kernel shows of each step, on stderr"},
 			}
 		},
 		Action: sendCommand,
@@ -67,6 +69,9 @@ func sendCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 		env:    env,
 		server: client.Server{Name: "fifo-server", Path: path, Wait: c.Duration("wait"), Quiet: c.Bool("quiet")},
 		prompt: len(messages) == 0 && isatty.IsTerminal(env.Stdin.Fd()) && !c.Bool("quiet"),
+	}
+	if c.Bool("explain") {
+		s.evidence = &evidence{stderr: env.Stderr, path: path}
 	}
 	if err := s.open(ctx); err != nil {
 		return err

@@ -7,7 +7,7 @@
 // the readers see the end of file and all ends.
 //
 // The order of the steps is that of serve in server.go; what a reader does is
-// in reader.go.
+// in reader.go, what --explain shows in explain.go.
 package main
 
 import (
@@ -43,6 +43,7 @@ Examples:
    fifo-server                          wait for one client
    fifo-server --keep-alive             serve clients until Ctrl-C
    fifo-server --readers 1 >log.txt     one reader: messages in order
+   fifo-server --explain                what the kernel shows of each step
    fifo-server health && echo alive`,
 		Flags:  flags,
 		Action: serveCommand,
@@ -69,6 +70,7 @@ func flags() []cli.Flag {
 		command.ModeFlag("the FIFO"),
 		&cli.BoolFlag{Name: "keep-alive", Usage: "go on after the last client has left"},
 		&cli.IntFlag{Name: "pipe-size", Usage: "capacity of the FIFO in `bytes` (default: 1 MiB where allowed)"},
+		&cli.BoolFlag{Name: "explain", Usage: "print what the kernel shows of each step, on stderr"},
 	)
 }
 
@@ -93,6 +95,9 @@ func serveCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 		readers:   c.Int("readers"),
 		keepAlive: c.Bool("keep-alive"),
 		pipeSize:  c.Int("pipe-size"),
+	}
+	if c.Bool("explain") {
+		s.evidence = &evidence{stderr: env.Stderr, path: path}
 	}
 	return s.serve(ctx)
 }

@@ -38,7 +38,8 @@ type server struct {
 	mode      fs.FileMode
 	readers   int
 	keepAlive bool
-	pipeSize  int // 0: large if allowed
+	pipeSize  int       // 0: large if allowed
+	evidence  *evidence // nil without --explain
 
 	fifo   *fifo.FIFO
 	shared *os.File // the read end that the readers inherit
@@ -75,6 +76,7 @@ func (s *server) serve(ctx context.Context) (err error) {
 		log.Notice().Str("path", s.path).Msg("took over a FIFO that a dead server had left")
 	}
 	log.Notice().Str("path", s.path).Msg("created FIFO")
+	s.evidence.made()
 	defer func() {
 		if lossErr := s.close(ctx); err == nil {
 			err = lossErr
@@ -115,7 +117,11 @@ func (s *server) awaitClient(ctx context.Context) error {
 	log := s.env.Log
 	if s.keepAlive {
 		log.Notice().Msg("serving until Ctrl-C: run fifo-client in another terminal")
-		return s.fifo.KeepOpen()
+		if err := s.fifo.KeepOpen(); err != nil {
+			return err
+		}
+		s.evidence.keptOpen()
+		return nil
 	}
 	log.Notice().Msg("waiting for a client: run fifo-client in another terminal")
 	r, err := s.fifo.OpenReader(ctx)
@@ -123,6 +129,7 @@ func (s *server) awaitClient(ctx context.Context) error {
 		return err
 	}
 	log.Notice().Msg("a client has come")
+	s.evidence.clientCame()
 	return r.Close()
 }
 
@@ -147,6 +154,7 @@ func (s *server) startReader(index int) error {
 	}
 	s.alive[index] = cmd
 	s.env.Log.Debug().Int("pid", cmd.Process.Pid).Msg("started reader")
+	s.evidence.inherited(cmd.Process.Pid, s.shared)
 	go func() {
 		_ = cmd.Wait() // the state tells more than the error
 		s.exits <- exit{index, cmd}
@@ -248,6 +256,7 @@ func (s *server) close(ctx context.Context) error {
 		s.env.Log.Warn().Err(err).Msg("the FIFO stays")
 	}
 	defer s.fifo.Close()
+	s.evidence.removed()
 	if s.printing {
 		s.lost += s.printRest(ctx)
 	}

@@ -634,10 +634,11 @@ func TestLossWithAKilledReaderIsCounted(t *testing.T) {
 	}
 	s.await("started another reader")
 	awaitStuck(t, s, c)
-	// From here on stdout is read, until the client ends.
+	// The client ends while it is stuck, with a message in hand. Only then
+	// stdout is read.
 	c.signal(unix.SIGTERM)
-	rest := s.rest()
 	sent := says(t, c.exit(128+int(unix.SIGTERM)), `messages not delivered: 1 of (\d+)\n`) - 1
+	rest := s.rest()
 	if n := says(t, s.exit(1), `Error .*messages not printed: (\d+)\n`); n != lost {
 		t.Errorf("in the end %d messages are said to be lost, want %d", n, lost)
 	}
@@ -719,6 +720,12 @@ func TestFolderThatMayNotBeWrittenToIsNamed(t *testing.T) {
 	// But whether it is served can be seen.
 	nobody("fifo-server", "health", "--path", dir+"/fifo").exit(0)
 	start(t, dir, "fifo-client", "--path", dir+"/fifo", "hello").exit(0)
+	s.exit(0)
+	// One that may, and may not look into its server: --explain says so.
+	s = start(t, dir, "fifo-server", "--path", dir+"/fifo", "--mode", "0666")
+	s.await("waiting for a client")
+	text := nobody("fifo-client", "--path", dir+"/fifo", "--explain", "hello").exit(0)
+	says(t, text, "⇒ who reads the FIFO cannot be seen: .*CAP_SYS_PTRACE")
 	s.exit(0)
 	expectNothingLeft(t, dir, s)
 }

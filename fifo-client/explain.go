@@ -1,0 +1,88 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"example.com/ipcsuite/internal/explain"
+	"example.com/ipcsuite/pkg/fifo"
+)
+
+// evidence prints, after each step of the client, what the kernel shows of it,
+// on standard error. Without --explain there is none, and its methods do
+// nothing.
+type evidence struct {
+	stderr *os.File
+	path   string
+	told   bool // of a message
+}
+
+// opened is after open(2): this process and those of the server have the same
+// inode open, and not the same open file description.
+func (e *evidence) opened() {
+	if e == nil {
+		return
+	}
+	mine := e.ends(os.Getpid())
+	if len(mine) == 0 {
+		explain.Print(e.stderr, fmt.Sprintf("FIFO %s: this process's end cannot be seen: /proc is not mounted, or the path names another file by now", e.path))
+		return
+	}
+	object, err := explain.Of(mine[0].FD)
+	if err != nil {
+		explain.Print(e.stderr, fmt.Sprintf("FIFO %s: cannot be seen: %v", e.path, err))
+		return
+	}
+	explain.Print(e.stderr, object.Node())
+	explain.Print(e.stderr, object.Holders(os.Getpid())...)
+
+	var live *fifo.LiveError
+	if !errors.As(fifo.Live(e.path), &live) || len(live.PIDs) == 0 {
+		explain.Print(e.stderr, "who reads the FIFO cannot be seen: /proc shows no such process "+
+			"(which takes the same user, or CAP_SYS_PTRACE, and the same PID namespace)")
+		return
+	}
+	for _, pid := range live.PIDs {
+		if theirs := e.ends(pid); len(theirs) > 0 {
+			explain.Print(e.stderr, explain.Description(mine[0], theirs[0]))
+			return // one tells enough
+		}
+	}
+}
+
+// sent is after the first write(2): the message is in memory, not in the file.
+func (e *evidence) sent(bytes int) {
+	if e == nil || e.told {
+		return
+	}
+	e.told = true
+	info, err := os.Lstat(e.path)
+	if err != nil {
+		explain.Print(e.stderr, fmt.Sprintf("write(2) took %d bytes; FIFO %s: cannot be seen: %v", bytes, e.path, explain.Reason(err)))
+		return
+	}
+	explain.Print(e.stderr, fmt.Sprintf("write(2) took %d bytes; the size of %s on disk is %d", bytes, e.path, info.Size()))
+}
+
+// ends returns the descriptors of a process that refer to the FIFO.
+func (e *evidence) ends(pid int) []explain.FD {
+	file, err := os.Lstat(e.path)
+	if err != nil {
+		return nil
+	}
+	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid)) // the pattern is well-formed
+	var ends []explain.FD
+	for _, link := range links {
+		// Stat follows such a link to the open file, not to a path.
+		if info, err := os.Stat(link); err != nil || !os.SameFile(info, file) {
+			continue
+		}
+		if fd, err := strconv.Atoi(filepath.Base(link)); err == nil {
+			ends = append(ends, explain.FD{PID: pid, FD: fd})
+		}
+	}
+	return ends
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/internal/explain"
+	"example.com/ipcsuite/pkg/fork"
+)
+
+// evidence prints, after each step of the server, what the kernel shows of it:
+// on standard error, since standard output has only messages. Without --explain
+// there is none, and its methods do nothing.
+type evidence struct {
+	stderr *os.File
+	path   string
+	fifo   explain.Object // what every end of the FIFO refers to
+}
+
+// made is after mkfifo(3) and the first open(2).
+func (e *evidence) made() {
+	if e == nil {
+		return
+	}
+	// By its path, not by a descriptor, and in a way that opens neither end.
+	node, err := os.OpenFile(e.path, unix.O_PATH|unix.O_NOFOLLOW, 0)
+	if err == nil {
+		e.fifo, err = explain.Of(int(node.Fd()))
+		node.Close()
+	}
+	if err != nil {
+		explain.Print(e.stderr, fmt.Sprintf("FIFO %s: cannot be seen: %v", e.path, explain.Reason(err)))
+		return
+	}
+	explain.Print(e.stderr, e.fifo.Node())
+	explain.Print(e.stderr, e.fifo.Holders(os.Getpid())...)
+}
+
+// keptOpen is when the server holds a write end too, so that no client is the
+// last.
+func (e *evidence) keptOpen() {
+	if e != nil {
+		explain.Print(e.stderr, e.fifo.Holders(os.Getpid())...)
+	}
+}
+
+// clientCame is when somebody has opened the FIFO for writing. The server
+// opened the same inode, and yet each of the two has a description of its own.
+func (e *evidence) clientCame() {
+	if e == nil {
+		return
+	}
+	var mine, theirs []explain.FD
+	for _, end := range e.ends() {
+		if end.PID == os.Getpid() {
+			mine = append(mine, end)
+		} else {
+			theirs = append(theirs, end)
+		}
+	}
+	if len(mine) == 0 || len(theirs) == 0 {
+		explain.Print(e.stderr, "the client cannot be seen: it has left by now, or /proc does not show its descriptors "+
+			"(which takes the same user, or CAP_SYS_PTRACE, and the same PID namespace)")
+		return
+	}
+	seen := map[int]bool{}
+	for _, end := range theirs {
+		if !seen[end.PID] {
+			seen[end.PID] = true
+			explain.Print(e.stderr, e.fifo.Holders(end.PID)...)
+			explain.Print(e.stderr, explain.Description(mine[0], end))
+		}
+	}
+}
+
+// inherited is when a reader runs, with the descriptor that it was given.
+func (e *evidence) inherited(reader int, shared *os.File) {
+	if e == nil {
+		return
+	}
+	explain.Print(e.stderr, explain.Description(
+		explain.FD{PID: reader, FD: fork.FD(0)},
+		explain.FD{PID: os.Getpid(), FD: int(shared.Fd())},
+	))
+}
+
+// removed is after unlink(2).
+func (e *evidence) removed() {
+	if e == nil {
+		return
+	}
+	_, err := os.Lstat(e.path)
+	explain.Print(e.stderr, fmt.Sprintf("after unlink(2), lstat(2) of the path says: %v", err))
+	explain.Print(e.stderr, e.fifo.Holders(os.Getpid())...)
+}
+
+// ends returns the descriptors of all processes that refer to the FIFO, as far
+// as /proc shows them.
+func (e *evidence) ends() []explain.FD {
+	fifo, err := os.Lstat(e.path)
+	if err != nil {
+		return nil
+	}
+	links, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the pattern is well-formed
+	var ends []explain.FD
+	for _, link := range links {
+		// Stat follows such a link to the open file, not to a path.
+		if info, err := os.Stat(link); err != nil || !os.SameFile(info, fifo) {
+			continue
+		}
+		var end explain.FD
+		if _, err := fmt.Sscanf(link, "/proc/%d/fd/%d", &end.PID, &end.FD); err == nil {
+			ends = append(ends, end)
+		}
+	}
+	return ends
+}
