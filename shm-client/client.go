@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -29,16 +30,23 @@ type sender struct {
 	keyPath string
 	projID  int
 	server  client.Server
-	size    int // that the segment must have; 0: any
+	size    int  // that the segment must have; 0: any
+	stdin   bool // messages come from there, and may keep it waiting
 	prompt  bool
+	sync    string        // what --sync says
+	torn    bool          // with --torn
+	pause   time.Duration // between the halves of a torn message
+
+	evidence *evidence // nil without --explain
 
 	gate *fifo.Writer
+	gone chan struct{} // closed when the server has gone
 	slot *sysv.Segment
 
 	// mu is held while a message is being sent, and not while the next one is
 	// waited for: who holds it knows that the counts are final.
 	mu            sync.Mutex
-	box           *mailbox.Writer
+	box           outbox
 	sent, refused int
 	ended         bool // there will be no more messages
 }
@@ -57,12 +65,10 @@ func (s *sender) send(ctx context.Context, src client.Source) error {
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.sendAll(src) }()
-	gone := make(chan struct{})
-	go func() {
-		if s.gate.AwaitGone() == nil {
-			close(gone)
-		}
-	}()
+	gone := s.gone
+	if !s.stdin {
+		gone = nil // nothing keeps sendAll from meeting the end by itself
+	}
 	var why error
 	select {
 	case err := <-done:
@@ -113,6 +119,10 @@ func (s *sender) sendOne(kind string, n int, text []byte, length int) error {
 		s.env.Log.Error().Msgf("%s %d: %d bytes, at most %d are one message: not sent", kind, n, length, s.box.Max())
 		return nil
 	}
+	last := string(text) == quit
+	if s.sync == syncNone || s.torn && !last {
+		text = numbered(s.sent+1, text)
+	}
 	err := s.box.Send(text)
 	switch {
 	case errors.Is(err, mailbox.ErrRefused):
@@ -123,7 +133,7 @@ func (s *sender) sendOne(kind string, n int, text []byte, length int) error {
 		return s.failed(err, 1)
 	}
 	s.sent++
-	if string(text) == quit {
+	if last {
 		return s.finish(nil)
 	}
 	return nil

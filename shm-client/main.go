@@ -7,6 +7,9 @@
 // The FIFO beside the segment carries 4 bytes for each message, whatever its
 // length: they tell the server that the segment is full, and as long as they are
 // there this side does not write to it. The message itself is in no pipe.
+//
+// With --sync none it writes without such a look, and with --torn in two halves:
+// what comes of it, the server counts. See outbox.go.
 package main
 
 import (
@@ -14,6 +17,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/mattn/go-isatty"
 	"github.com/urfave/cli/v2"
@@ -35,11 +39,16 @@ func main() {
 has one byte less than the segment at most, and no NUL byte; another is refused
 by name, and the rest is sent. The message "quit" ends the server too.
 
+With --sync none it writes without waiting until the message before has been
+read. Then, and with --torn, it numbers messages, "#1 hello #1", by which the
+server counts what was torn, lost or repeated.
+
 Examples:
    shm-client                            type lines, end with quit or Ctrl-D
    shm-client hello quit                 two messages
    shm-client -- --not-a-flag            a message that starts with a dash
    shm-client --wait 5s <README.md       as soon as there is a server
+   shm-client --sync none --torn a b c   against shm-server --sync none
    shm-client --key-path . --fifo ./fifo where the article's programs meet`,
 		Flags: func() []cli.Flag {
 			return []cli.Flag{
@@ -50,6 +59,10 @@ Examples:
 				&cli.IntFlag{Name: "size", Usage: "the `bytes` that the segment must have, or more (default: any size)"},
 				&cli.DurationFlag{Name: "wait", Usage: "how long to wait for a server"},
 				&cli.BoolFlag{Name: "quiet", Usage: "no prompt, no notices"},
+				&cli.StringFlag{Name: "sync", Value: syncFIFO, Usage: "what holds this side back until a message is read: `fifo|none`; the same for shm-server"},
+				&cli.BoolFlag{Name: "torn", Usage: "write each message in two halves, so that a reader that does not wait sees the first alone"},
+				&cli.DurationFlag{Name: "pause", Value: 20 * time.Millisecond, Usage: "time between the halves, with --torn"},
+				&cli.BoolFlag{Name: "explain", Usage: "print what the kernel shows of each step, on stderr"},
 			}
 		},
 		Action: sendCommand,
@@ -70,12 +83,25 @@ func sendCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 	if size := c.Int("size"); c.IsSet("size") && size < 1 {
 		return command.UsageErrorf("--size %d: want a number of bytes, at least 1", size)
 	}
+	switch sync, pause := c.String("sync"), c.Duration("pause"); {
+	case sync != syncFIFO && sync != syncNone:
+		return command.UsageErrorf("--sync %q: want %s or %s", sync, syncFIFO, syncNone)
+	case pause < 0:
+		return command.UsageErrorf("--pause %v: want a time, such as 20ms", pause)
+	}
 	s := &sender{
 		env:    env,
 		projID: c.Int("proj-id"),
+		sync:   c.String("sync"),
+		torn:   c.Bool("torn"),
+		pause:  c.Duration("pause"),
 		size:   c.Int("size"),
 		server: client.Server{Name: "shm-server", Wait: c.Duration("wait"), Quiet: c.Bool("quiet")},
+		stdin:  len(messages) == 0,
 		prompt: len(messages) == 0 && isatty.IsTerminal(env.Stdin.Fd()) && !c.Bool("quiet"),
+	}
+	if c.Bool("explain") {
+		s.evidence = &evidence{stderr: env.Stderr}
 	}
 	if s.keyPath, err = rundir.Path(c, "key-path", ""); err != nil {
 		return err

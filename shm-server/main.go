@@ -7,9 +7,14 @@
 // appears here; the line "quit" ends both, and then the segment and the FIFO are
 // gone: see with "shm-server ls", or ipcs -m, before and after.
 //
+// With --sync none the FIFO only tells that a client comes and leaves, and the
+// server reads the segment over and over, without asking: that shows what shared
+// memory by itself does not do.
+//
 // The order of the steps is that of serve in server.go; how the segment is made,
 // and taken over from a dead server, is in segment.go; ls, rm and stat are in
-// tables.go, health in health.go.
+// tables.go, health in health.go; what --explain shows is in explain.go. The
+// reading without asking is in watch.go, what it counts in tally.go.
 package main
 
 import (
@@ -37,6 +42,8 @@ Examples:
    shm-server                                 serve one client
    shm-server --keep-alive                    serve clients until one says quit
    shm-server --key-path . --fifo ./fifo      where the article's programs meet
+   shm-server --explain                       what the kernel shows of each step
+   shm-server --sync none                     without access control: see what is lost
    shm-server ls                              all segments there are
    shm-server health && echo alive`,
 		Flags:  serveFlags,
@@ -98,6 +105,8 @@ func serveFlags() []cli.Flag {
 		&cli.IntFlag{Name: "size", Value: 4096, Usage: "of the segment in `bytes`: a message has at most one less"},
 		command.ModeFlag("segment and FIFO"),
 		&cli.BoolFlag{Name: "keep-alive", Usage: "go on after the last client has left"},
+		&cli.StringFlag{Name: "sync", Value: syncFIFO, Usage: "what holds the client back until a message is read: `fifo|none`; the same for shm-client"},
+		&cli.BoolFlag{Name: "explain", Usage: "print what the kernel shows of each step, on stderr"},
 	)
 }
 
@@ -109,12 +118,20 @@ func serveCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 	if size := c.Int("size"); size < 1 {
 		return command.UsageErrorf("--size %d: want a number of bytes, at least 1", size)
 	}
+	if sync := c.String("sync"); sync != syncFIFO && sync != syncNone {
+		return command.UsageErrorf("--sync %q: want %s or %s", sync, syncFIFO, syncNone)
+	}
 	s := &server{
 		env:       env,
 		projID:    c.Int("proj-id"),
 		size:      c.Int("size"),
 		mode:      mode,
 		keepAlive: c.Bool("keep-alive"),
+		sync:      c.String("sync"),
+		report:    c.IsSet("sync"),
+	}
+	if c.Bool("explain") {
+		s.evidence = &evidence{stderr: env.Stderr}
 	}
 	if s.keyPath, err = rundir.Path(c, "key-path", ""); err != nil {
 		return err

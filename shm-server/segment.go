@@ -31,6 +31,7 @@ func (s *server) createSegment(ctx context.Context) error {
 	}
 	log.Notice().Stringer("key", key).Msg("made key")
 	log.Debug().Msg(parts.String())
+	s.evidence.madeKey(parts)
 
 	// Servers with one key path take turns, so that no other one ever sees a
 	// server's segment before the server has attached it.
@@ -50,10 +51,12 @@ func (s *server) createSegment(ctx context.Context) error {
 		return err
 	}
 	log.Notice().Int("shmid", s.slot.ID()).Int("bytes", s.size).Msg("created segment")
+	s.evidence.created(s.slot)
 	if err := s.slot.AttachReadOnly(); err != nil {
 		return errors.Join(err, s.slot.Remove())
 	}
 	log.Notice().Int("shmid", s.slot.ID()).Msg("attached segment")
+	s.evidence.attached(s.slot)
 	return nil
 }
 
@@ -62,11 +65,13 @@ func (s *server) removeSegment() {
 	if err := s.slot.Detach(); err != nil {
 		log.Warn().Err(err).Msg("the segment stays attached")
 	}
+	s.evidence.row(s.slot)
 	if err := s.slot.Remove(); err != nil {
 		log.Warn().Err(err).Msg("somebody else has removed the segment")
 		return
 	}
 	log.Notice().Int("shmid", s.slot.ID()).Msg("detached and removed segment")
+	s.evidence.row(s.slot)
 }
 
 // removeStale removes the segment that has the key, if it is the caller's and

@@ -29,11 +29,16 @@ type server struct {
 	mode      fs.FileMode
 	fifoPath  string
 	keepAlive bool
+	sync      string    // what --sync says
+	report    bool      // count in any case, as --sync was given
+	evidence  *evidence // nil without --explain
 
 	slot *sysv.Segment
 	fifo *fifo.FIFO
 	gate *fifo.Reader
 	line []byte // being printed
+
+	tally tally
 }
 
 // serve makes segment and FIFO, waits for a client, prints what comes, and
@@ -52,11 +57,14 @@ func (s *server) serve(ctx context.Context) error {
 		return err
 	}
 	defer s.gate.Close() //nolint:errcheck // never fails
+	if s.sync == syncNone {
+		return s.work(ctx, s.watch)
+	}
 	inbox, err := mailbox.NewReader(s.slot, s.gate)
 	if err != nil {
 		return err
 	}
-	return s.receive(ctx, inbox)
+	return s.work(ctx, func(ctx context.Context) error { return s.printAll(ctx, inbox) })
 }
 
 func (s *server) createFIFO(ctx context.Context) (err error) {
@@ -84,15 +92,19 @@ func (s *server) removeFIFO() {
 // does not wait: it holds a write end itself.
 func (s *server) awaitClient(ctx context.Context) (err error) {
 	log := s.env.Log
+	client := "shm-client"
+	if s.sync == syncNone {
+		client += " --sync none"
+	}
 	if s.keepAlive {
-		log.Notice().Msg("serving until Ctrl-C or quit: run shm-client in another terminal")
+		log.Notice().Msgf("serving until Ctrl-C or quit: run %s in another terminal", client)
 		if err := s.fifo.KeepOpen(); err != nil {
 			return err
 		}
 		s.gate, err = s.fifo.OpenReader(ctx)
 		return err
 	}
-	log.Notice().Msg("waiting for a client: run shm-client in another terminal")
+	log.Notice().Msgf("waiting for a client: run %s in another terminal", client)
 	if s.gate, err = s.fifo.OpenReader(ctx); err != nil {
 		return err
 	}
@@ -100,10 +112,10 @@ func (s *server) awaitClient(ctx context.Context) (err error) {
 	return nil
 }
 
-// receive prints messages until quit, the end of the last client, or ctx's.
-func (s *server) receive(ctx context.Context, inbox *mailbox.Reader) error {
+// work prints messages until quit, the end of the last client, or ctx's.
+func (s *server) work(ctx context.Context, printAll func(context.Context) error) error {
 	done := make(chan error, 1)
-	go func() { done <- s.printAll(ctx, inbox) }()
+	go func() { done <- printAll(ctx) }()
 	select {
 	case err := <-done:
 		return err
@@ -121,8 +133,12 @@ func (s *server) receive(ctx context.Context, inbox *mailbox.Reader) error {
 // printAll blocks in Receive, or in the write to stdout.
 func (s *server) printAll(ctx context.Context, inbox *mailbox.Reader) error {
 	log := s.env.Log
+	defer s.reportTally()
 	lost := uint64(0)
 	for printed := 0; ; {
+		if s.evidence != nil && s.gate.Await() == nil { // or Receive says why not
+			s.evidence.full(s.slot)
+		}
 		text, err := inbox.Receive()
 		switch {
 		case err == nil:
@@ -141,6 +157,7 @@ func (s *server) printAll(ctx context.Context, inbox *mailbox.Reader) error {
 			log.Warn().Uint64("messages", now-lost).Msg("lost: overwritten by a client that does not wait for its turn")
 			lost = now
 		}
+		s.tally.message(text)
 		if err := s.print(text); err != nil {
 			return s.notPrinted(err)
 		}

@@ -24,7 +24,7 @@ func newServer(t *testing.T, args ...string) (dir string, server *process) {
 	t.Helper()
 	dir = t.TempDir()
 	server = start(t, dir, "shm-server", args...)
-	server.logs(t, "run shm-client in another terminal")
+	server.logs(t, "in another terminal")
 	return dir, server
 }
 

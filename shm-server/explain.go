@@ -1,0 +1,95 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/internal/explain"
+	"example.com/ipcsuite/pkg/sysv"
+)
+
+// evidence prints, after each step of the server, what the kernel shows of it:
+// on standard error, since standard output has only messages. Without --explain
+// there is none, and its methods do nothing.
+type evidence struct {
+	stderr *os.File
+	met    bool // a client
+}
+
+func (e *evidence) print(lines ...string) {
+	if e != nil {
+		explain.Print(e.stderr, lines...)
+	}
+}
+
+// madeKey is after ftok(3).
+func (e *evidence) madeKey(parts sysv.KeyParts) { e.print(parts.String()) }
+
+// created is after shmget(2): a segment to which no address leads.
+func (e *evidence) created(s *sysv.Segment) {
+	if e == nil {
+		return
+	}
+	e.print(
+		fmt.Sprintf("key %v was asked for and shmid %d given: by the key others find the segment, by the id all further calls name it", s.Key(), s.ID()),
+		explain.Segment(s.ID()))
+}
+
+// attached is after shmat(2): the same row, and now a place in memory too.
+func (e *evidence) attached(s *sysv.Segment) {
+	if e == nil {
+		return
+	}
+	e.print(explain.Segment(s.ID()))
+	_ = s.Use(func(mem []byte) error { // it is attached
+		e.print(explain.Place("segment", uintptr(unsafe.Pointer(&mem[0])))...)
+		return nil
+	})
+	e.print(userSpace())
+}
+
+// full is when a client says that a text is in the slot, and waits until it has
+// been taken: so it has the segment attached.
+func (e *evidence) full(s *sysv.Segment) {
+	if e == nil || e.met {
+		return
+	}
+	e.met = true
+	e.print(explain.Segment(s.ID()))
+}
+
+// row is after shmdt(2), and again after shmctl(2) with IPC_RMID.
+func (e *evidence) row(s *sysv.Segment) {
+	if e != nil {
+		e.print(explain.Segment(s.ID()))
+	}
+}
+
+// userSpace finds the end of what a process can map, by trying: pages below
+// ever higher powers of two, until the kernel says that there is no such address.
+func userSpace() string {
+	const noReplace = unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_FIXED_NOREPLACE
+	page := uintptr(os.Getpagesize())
+	bits := 0
+	for b := 31; b < 64 && b < 8*int(unsafe.Sizeof(page)); b++ {
+		// The last page may be kept free, as it is on x86-64.
+		want := uintptr(1)<<b - 2*page
+		got, err := unix.MmapPtr(-1, 0, unsafe.Add(nil, want), page, unix.PROT_NONE, noReplace)
+		if err == nil {
+			_ = unix.MunmapPtr(got, page) // it was just mapped
+		}
+		if err == nil && uintptr(got) == want || errors.Is(err, unix.EEXIST) {
+			bits = b
+		}
+	}
+	if bits == 0 {
+		return "user address space: its size cannot be seen: mmap(2) takes no address"
+	}
+	units := [...]string{"", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"}
+	return fmt.Sprintf("user address space: %d %s: mmap(2) takes pages up to %#x and none near the next power of two",
+		1<<(bits%10), units[bits/10], uintptr(1)<<bits)
+}

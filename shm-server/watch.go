@@ -1,0 +1,113 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"example.com/ipcsuite/pkg/fifo"
+)
+
+// What --sync can say.
+const (
+	syncFIFO = "fifo"
+	syncNone = "none"
+)
+
+// watch reads the segment over and over, whatever is in it and whether or not
+// somebody is writing, until it reads quit, the last client leaves, or ctx is
+// done. It never sleeps: nothing would wake it. A text is printed when it is
+// another than that of the read before, torn or not.
+func (s *server) watch(ctx context.Context) error {
+	var (
+		log         = s.env.Log
+		reads       uint64
+		text, again []byte
+	)
+	defer func() {
+		log.Notice().Uint64("reads", reads).Msg("read without access control")
+		s.reportTally()
+	}()
+	gate := make(chan error, 1)
+	go func() { gate <- s.awaitLeaving() }()
+	for ended := false; ; {
+		var why error
+		select {
+		case err := <-gate:
+			if why = err; errors.Is(err, io.EOF) {
+				log.Notice().Msg("the client has left")
+				why = nil
+			}
+			ended = true // after a last look
+		default:
+		}
+		again = s.look(again[:0])
+		reads++
+		switch {
+		case bytes.Equal(again, text):
+			if _, _, numbered, _ := number(text); numbered {
+				s.tally.repeated++
+			}
+		default:
+			text, again = again, text
+			s.evidence.full(s.slot)
+			if first := s.tally.torn == 0; s.tally.message(text) && first {
+				log.Warn().Bytes("text", text).Msg("torn: the writer was half-way; the next are only counted")
+			}
+			if err := s.print(text); err != nil {
+				return fmt.Errorf("%w: messages not printed: 1", err)
+			}
+			if _, body, _, _ := number(text); string(text) == quit || string(body) == quit {
+				log.Notice().Msg("quit")
+				return nil
+			}
+		}
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case ended:
+			return why
+		}
+	}
+}
+
+// awaitLeaving returns io.EOF when the last client has left, and otherwise why
+// that cannot be waited for any more. A client that asks and waits is let go on.
+func (s *server) awaitLeaving() error {
+	tokens := make([]byte, fifo.Atomic)
+	for warned := false; ; warned = true {
+		if _, err := s.gate.Read(tokens); err != nil {
+			return err
+		}
+		if !warned {
+			s.env.Log.Warn().Msg("a client waits until its messages have been read, which here says nothing: give it --sync none too")
+		}
+	}
+}
+
+// look appends what the slot holds, up to the first NUL byte. It changes while
+// it is looked at: only the copy counts.
+func (s *server) look(text []byte) []byte {
+	_ = s.slot.Use(func(mem []byte) error { // it is attached
+		end := bytes.IndexByte(mem, 0)
+		if end < 0 {
+			end = len(mem)
+		}
+		text = append(text, mem[:end]...)
+		return nil
+	})
+	text, _, _ = bytes.Cut(text, []byte{0})
+	return text
+}
+
+// reportTally says what became of numbered messages, if there were any or if
+// --sync asks for it.
+func (s *server) reportTally() {
+	if t := &s.tally; s.report || t.any() {
+		s.env.Log.Notice().
+			Uint64("whole", t.whole).Uint64("torn", t.torn).Uint64("lost", t.lost).Uint64("repeated", t.repeated).
+			Msg("numbered messages")
+	}
+}
