@@ -230,7 +230,8 @@ func (d *docker) run(cmd ...string) string {
 }
 
 // typeLines writes "line 1", "line 2" and so on to the container's stdin, until
-// that takes no more.
+// that takes no more: some thousand a second, as Docker keeps all that is printed
+// and the tests read it again and again.
 func (d *docker) typeLines() {
 	d.t.Helper()
 	stdin, err := d.api.ContainerAttach(d.t.Context(), d.GetContainerID(), client.ContainerAttachOptions{Stream: true, Stdin: true})
@@ -241,7 +242,12 @@ func (d *docker) typeLines() {
 	d.t.Cleanup(typist.Wait)
 	d.t.Cleanup(stdin.Close)
 	typist.Go(func() {
+		pace := time.NewTicker(time.Millisecond)
+		defer pace.Stop()
 		for n := 1; ; n++ {
+			if n%10 == 0 {
+				<-pace.C
+			}
 			if _, err := fmt.Fprintf(stdin.Conn, "line %d\n", n); err != nil {
 				return // the container has ended, or the test
 			}
