@@ -32,7 +32,7 @@ const (
 // would spend their time in each other's way: it takes a fifth longer with three
 // readers on two processors. Should the other die meanwhile, messages wait for
 // that long.
-const standBack = 10 * time.Millisecond
+const standBack = 50 * time.Millisecond
 
 // readMessages is what a reader process runs: messages from the inherited FIFO
 // to stdout, until the end of file.
