@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
 
 	"example.com/ipcsuite/internal/explain"
 	"example.com/ipcsuite/pkg/fifo"
@@ -26,18 +24,19 @@ func (e *evidence) opened() {
 	if e == nil {
 		return
 	}
-	mine := e.ends(os.Getpid())
-	if len(mine) == 0 {
-		explain.Print(e.stderr, fmt.Sprintf("FIFO %s: this process's end cannot be seen: /proc is not mounted, or the path names another file by now", e.path))
-		return
-	}
-	object, err := explain.Of(mine[0].FD)
+	object, err := explain.OfPath(e.path)
 	if err != nil {
-		explain.Print(e.stderr, fmt.Sprintf("FIFO %s: cannot be seen: %v", e.path, err))
+		explain.Print(e.stderr, fmt.Sprintf("FIFO %s: cannot be seen: %v", e.path, explain.Reason(err)))
 		return
 	}
 	explain.Print(e.stderr, object.Node())
 	explain.Print(e.stderr, object.Holders(os.Getpid())...)
+
+	mine, err := object.Ends(os.Getpid())
+	if err != nil || len(mine) == 0 {
+		explain.Print(e.stderr, fmt.Sprintf("FIFO %s: this process's end cannot be seen: /proc is not mounted, or the path names another file by now", e.path))
+		return
+	}
 
 	var live *fifo.LiveError
 	if !errors.As(fifo.Live(e.path), &live) || len(live.PIDs) == 0 {
@@ -46,7 +45,7 @@ func (e *evidence) opened() {
 		return
 	}
 	for _, pid := range live.PIDs {
-		if theirs := e.ends(pid); len(theirs) > 0 {
+		if theirs, err := object.Ends(pid); err == nil && len(theirs) > 0 {
 			explain.Print(e.stderr, explain.Description(mine[0], theirs[0]))
 			return // one tells enough
 		}
@@ -65,24 +64,4 @@ func (e *evidence) sent(bytes int) {
 		return
 	}
 	explain.Print(e.stderr, fmt.Sprintf("write(2) took %d bytes; the size of %s on disk is %d", bytes, e.path, info.Size()))
-}
-
-// ends returns the descriptors of a process that refer to the FIFO.
-func (e *evidence) ends(pid int) []explain.FD {
-	file, err := os.Lstat(e.path)
-	if err != nil {
-		return nil
-	}
-	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid)) // the pattern is well-formed
-	var ends []explain.FD
-	for _, link := range links {
-		// Stat follows such a link to the open file, not to a path.
-		if info, err := os.Stat(link); err != nil || !os.SameFile(info, file) {
-			continue
-		}
-		if fd, err := strconv.Atoi(filepath.Base(link)); err == nil {
-			ends = append(ends, explain.FD{PID: pid, FD: fd})
-		}
-	}
-	return ends
 }

@@ -3,9 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
-
-	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/internal/explain"
 	"example.com/ipcsuite/pkg/fork"
@@ -25,12 +22,8 @@ func (e *evidence) made() {
 	if e == nil {
 		return
 	}
-	// By its path, not by a descriptor, and in a way that opens neither end.
-	node, err := os.OpenFile(e.path, unix.O_PATH|unix.O_NOFOLLOW, 0)
-	if err == nil {
-		e.fifo, err = explain.Of(int(node.Fd()))
-		node.Close()
-	}
+	var err error
+	e.fifo, err = explain.OfPath(e.path)
 	if err != nil {
 		explain.Print(e.stderr, fmt.Sprintf("FIFO %s: cannot be seen: %v", e.path, explain.Reason(err)))
 		return
@@ -54,7 +47,7 @@ func (e *evidence) clientCame() {
 		return
 	}
 	var mine, theirs []explain.FD
-	for _, end := range e.ends() {
+	for _, end := range e.fifo.AllEnds() {
 		if end.PID == os.Getpid() {
 			mine = append(mine, end)
 		} else {
@@ -95,26 +88,4 @@ func (e *evidence) removed() {
 	_, err := os.Lstat(e.path)
 	explain.Print(e.stderr, fmt.Sprintf("after unlink(2), lstat(2) of the path says: %v", err))
 	explain.Print(e.stderr, e.fifo.Holders(os.Getpid())...)
-}
-
-// ends returns the descriptors of all processes that refer to the FIFO, as far
-// as /proc shows them.
-func (e *evidence) ends() []explain.FD {
-	fifo, err := os.Lstat(e.path)
-	if err != nil {
-		return nil
-	}
-	links, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the pattern is well-formed
-	var ends []explain.FD
-	for _, link := range links {
-		// Stat follows such a link to the open file, not to a path.
-		if info, err := os.Stat(link); err != nil || !os.SameFile(info, fifo) {
-			continue
-		}
-		var end explain.FD
-		if _, err := fmt.Sscanf(link, "/proc/%d/fd/%d", &end.PID, &end.FD); err == nil {
-			ends = append(ends, end)
-		}
-	}
-	return ends
 }

@@ -6,8 +6,6 @@ import (
 	"os"
 	"unsafe"
 
-	"golang.org/x/sys/unix"
-
 	"example.com/ipcsuite/internal/explain"
 	"example.com/ipcsuite/pkg/fifo"
 	"example.com/ipcsuite/pkg/sysv"
@@ -55,7 +53,7 @@ func (e *evidence) opened(path string) {
 	if e == nil {
 		return
 	}
-	object, err := look(path)
+	object, err := explain.OfPath(path)
 	if err != nil {
 		e.print(fmt.Sprintf("FIFO %s: cannot be seen: %v", path, explain.Reason(err)))
 		return
@@ -69,14 +67,4 @@ func (e *evidence) opened(path string) {
 		return
 	}
 	e.print(object.Holders(live.PIDs...)...)
-}
-
-// look looks at a FIFO by its path, in a way that opens neither end.
-func look(path string) (explain.Object, error) {
-	node, err := os.OpenFile(path, unix.O_PATH|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return explain.Object{}, err
-	}
-	defer node.Close()
-	return explain.Of(int(node.Fd()))
 }

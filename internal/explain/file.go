@@ -1,8 +1,10 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +32,17 @@ func Of(fd int) (Object, error) {
 	}
 	o.name = name
 	return o, nil
+}
+
+// OfPath returns the object that a path names, and opens no end of it: neither
+// is a server disturbed by it, nor a client.
+func OfPath(path string) (Object, error) {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return Object{}, fmt.Errorf("open(%s): %w", path, err)
+	}
+	defer unix.Close(fd)
+	return Of(fd)
 }
 
 // String is the text of the link in /proc/PID/fd: pipe:[<inode>] or a path.
@@ -63,14 +76,14 @@ func (o Object) Holders(pids ...int) []string {
 	return lines
 }
 
-// heldBy lists the descriptors, each with what it is open for.
-func (o Object) heldBy(pid int) ([]string, error) {
+// Ends returns the descriptors of a process that refer to the object, in order.
+func (o Object) Ends(pid int) ([]FD, error) {
 	dir := fmt.Sprintf("/proc/%d/fd", pid)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	var fds []int
+	var ends []FD
 	for _, entry := range entries {
 		// stat follows such a link to the open file itself, not to a path. A
 		// descriptor that has been closed meanwhile is not held.
@@ -82,18 +95,38 @@ func (o Object) heldBy(pid int) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		fds = append(fds, fd)
+		ends = append(ends, FD{pid, fd})
 	}
-	slices.Sort(fds)
+	slices.SortFunc(ends, func(a, b FD) int { return cmp.Compare(a.FD, b.FD) })
+	return ends, nil
+}
+
+// AllEnds returns the descriptors of all processes that refer to the object, as
+// far as /proc shows them.
+func (o Object) AllEnds() []FD {
+	var all []FD
+	dirs, _ := filepath.Glob("/proc/[0-9]*") // the pattern is well-formed
+	for _, dir := range dirs {
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err == nil {
+			ends, _ := o.Ends(pid) // what is forbidden or gone is not shown
+			all = append(all, ends...)
+		}
+	}
+	return all
+}
+
+// heldBy lists the descriptors, each with what it is open for.
+func (o Object) heldBy(pid int) ([]string, error) {
+	ends, err := o.Ends(pid)
 	var held []string
-	for _, fd := range fds {
+	for _, fd := range ends {
 		end := ""
-		if flags, err := StatusFlags(pid, fd); err == nil {
+		if flags, err := StatusFlags(pid, fd.FD); err == nil {
 			end = map[int]string{unix.O_RDONLY: " (read end)", unix.O_WRONLY: " (write end)", unix.O_RDWR: " (both ends)"}[flags&unix.O_ACCMODE]
 		}
-		held = append(held, fmt.Sprintf("descriptor %d%s", fd, end))
+		held = append(held, fmt.Sprintf("descriptor %d%s", fd.FD, end))
 	}
-	return held, nil
+	return held, err
 }
 
 // StatusFlags returns the access mode and status flags of a descriptor of any
