@@ -200,7 +200,7 @@ func (s *server) reaped(e exit) int {
 	slot.busy.Store(false)
 	held := slot.held.Swap(0)
 	s.lost += held
-	status := e.cmd.ProcessState.Sys().(syscall.WaitStatus) //nolint:forcetypeassert // on Linux it is one
+	status := e.cmd.ProcessState.Sys().(syscall.WaitStatus) // on Linux it is one
 	if !status.Signaled() {
 		return status.ExitStatus()
 	}

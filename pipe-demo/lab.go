@@ -202,7 +202,7 @@ func (p *peer) wait() syscall.WaitStatus {
 		}
 		_ = p.cmd.Wait() // the status tells more than the error
 	}
-	return p.cmd.ProcessState.Sys().(syscall.WaitStatus) //nolint:forcetypeassert // on Linux it is one
+	return p.cmd.ProcessState.Sys().(syscall.WaitStatus) // on Linux it is one
 }
 
 func (l *lab) cannotSee(what string, err error) {

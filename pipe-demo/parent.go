@@ -164,7 +164,7 @@ func (p *parent) reap() error {
 	timer.Stop()
 
 	pid := p.child.Process.Pid
-	status := p.child.ProcessState.Sys().(syscall.WaitStatus) //nolint:forcetypeassert // on Linux it is one
+	status := p.child.ProcessState.Sys().(syscall.WaitStatus) // on Linux it is one
 	p.evidence.reaped(status)
 	if status.Signaled() {
 		sig := status.Signal()

@@ -76,7 +76,7 @@ func (t torn) Send(text []byte) error {
 
 func (t torn) half(text []byte) error {
 	if t.gate != nil {
-		if err := t.takeTurn(); err != nil {
+		if err := t.gate.TakeTurn(); err != nil {
 			return err
 		}
 		defer t.gate.Unlock()
@@ -93,27 +93,6 @@ func (t torn) half(text []byte) error {
 		return unix.EPIPE
 	case <-t.ctx.Done():
 		return context.Cause(t.ctx)
-	}
-}
-
-// takeTurn returns with the lock held and the slot free, as package mailbox has
-// it.
-func (t torn) takeTurn() error {
-	for {
-		if err := t.gate.Await(); err != nil {
-			return err
-		}
-		if err := t.gate.Lock(); err != nil {
-			return err
-		}
-		free, err := t.gate.Ready()
-		if free {
-			return nil
-		}
-		t.gate.Unlock()
-		if err != nil {
-			return err
-		}
 	}
 }
 

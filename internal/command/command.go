@@ -108,7 +108,7 @@ func signalContext(parent context.Context) (ctx context.Context, stop func()) {
 	go func() {
 		select {
 		case s := <-signals:
-			cancel(SignalError{s.(syscall.Signal)}) //nolint:forcetypeassert // on Linux every signal is one
+			cancel(SignalError{s.(syscall.Signal)}) // on Linux every signal is one
 		case <-ctx.Done():
 		}
 	}()

@@ -112,7 +112,31 @@ func (w *Writer) Lock() error {
 	return nil
 }
 
-// Unlock gives back what Lock took.
+// TakeTurn blocks until a message can be written, and returns with the lock held
+// that [Writer.Lock] takes: of several Writers that wait for room, one at a time
+// has it. The waiting is done without the lock. It fails like Lock, and with
+// [unix.EPIPE] when no process reads the FIFO; then the lock is not held.
+func (w *Writer) TakeTurn() error {
+	for {
+		if err := w.Await(); err != nil {
+			return err
+		}
+		if err := w.Lock(); err != nil {
+			return err
+		}
+		// Another Writer may have been faster, so look again, under the lock.
+		room, err := w.Ready()
+		if room {
+			return nil
+		}
+		w.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// Unlock gives back what Lock or TakeTurn took.
 func (w *Writer) Unlock() {
 	if w.wake.Enter() != nil {
 		return // closed, and the lock gone with the descriptor

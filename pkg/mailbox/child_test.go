@@ -129,7 +129,7 @@ func (p *place) child(tb testing.TB, role string, args ...string) *child {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	cmd := exec.Command(exe, args...) //nolint:noctx // killed at the end of the test
+	cmd := exec.Command(exe, args...) // killed at the end of the test
 	// The race detector would sleep for a second at the end of each process.
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0",
 		fmt.Sprintf("%s=%q %d %q", childEnv, role, p.slot.ID(), p.path))

@@ -53,10 +53,11 @@ func (w *Writer) Send(text []byte) error {
 	if err := w.check(text); err != nil {
 		return err
 	}
-	if err := w.takeTurn(); err != nil {
+	if err := w.gate.TakeTurn(); err != nil {
 		return fmt.Errorf("send: %w", err)
 	}
 	defer w.gate.Unlock()
+	w.waiting = false
 	w.last = append(append(w.last[:0], text...), 0)
 	if _, err := w.slot.WriteAt(w.last, 0); err != nil {
 		return fmt.Errorf("send: %w", err)
@@ -79,28 +80,6 @@ func (w *Writer) check(text []byte) error {
 		return fmt.Errorf("%w: newline at offset %d", ErrRefused, i)
 	}
 	return nil
-}
-
-// takeTurn returns with the lock held and the slot free.
-func (w *Writer) takeTurn() error {
-	for {
-		if err := w.gate.Await(); err != nil {
-			return err
-		}
-		if err := w.gate.Lock(); err != nil {
-			return err
-		}
-		// Another writer may have been faster, so look again, under the lock.
-		free, err := w.gate.Ready()
-		if free {
-			w.waiting = false
-			return nil
-		}
-		w.gate.Unlock()
-		if err != nil {
-			return err
-		}
-	}
 }
 
 // Flush blocks until the text sent last has been taken, which it has once no

@@ -28,7 +28,7 @@ import (
 //
 // Its methods may be called from several goroutines at once.
 type Waker struct {
-	ctx  context.Context //nolint:containedctx // it is the lifetime of the descriptors, as net/http.Request has one
+	ctx  context.Context // it is the lifetime of the descriptors, as net/http.Request has one
 	efd  int
 	stop func() bool
 
