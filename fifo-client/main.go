@@ -46,7 +46,7 @@ Examples:
 				&cli.StringFlag{Name: "path", Usage: "the FIFO, anywhere (default: " + fifoName + " in --dir)"},
 				&cli.DurationFlag{Name: "wait", Usage: "how long to wait for a server"},
 				&cli.BoolFlag{Name: "quiet", Usage: "no prompt, no notices"},
-				&cli.BoolFlag{Name: "explain", Usage: "print what the kernel shows of each step, on stderr"},
+				command.ExplainFlag(),
 			}
 		},
 		Action: sendCommand,

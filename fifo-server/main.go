@@ -70,7 +70,7 @@ func flags() []cli.Flag {
 		command.ModeFlag("the FIFO"),
 		&cli.BoolFlag{Name: "keep-alive", Usage: "go on after the last client has left"},
 		&cli.IntFlag{Name: "pipe-size", Usage: "capacity of the FIFO in `bytes` (default: 1 MiB where allowed)"},
-		&cli.BoolFlag{Name: "explain", Usage: "print what the kernel shows of each step, on stderr"},
+		command.ExplainFlag(),
 	)
 }
 

@@ -81,6 +81,27 @@ func features() []experiment {
 			why:      "memory that is copied on write is common only while nobody writes, so it carries no messages: processes need something that belongs to neither (what fork(2) does to all memory, MAP_PRIVATE does here to a page, as Go has no bare fork and execve(2) gives the child new memory)",
 			see:      memory,
 		},
+		{
+			name:     "passing",
+			did:      "One process is sent the write end of a pipe through a Unix socket (SCM_RIGHTS), and another opens it through /proc/PID/fd of this process; neither has inherited anything of it; each writes 5 bytes",
+			expected: "both have no descriptor of the pipe at first, and one then; by kcmp(2) the one that was sent is the open file description of this process, and the other a new one; a reader gets 10 bytes",
+			why:      "to be related is only the usual way to get hold of a descriptor: any process may be given one, and whoever may look into a process may open what it has open",
+			see:      passing,
+		},
+		{
+			name:     "exec",
+			did:      "A process that holds the read end of a pipe with 5 bytes in it, and a page of memory in which it has put a letter, calls execve(2) with the program that it runs already",
+			expected: "the process and the descriptor stay, and it reads the 5 bytes; the page is in /proc/PID/maps before, and not after",
+			why:      "execve(2) throws away the whole address space, code and data, and maps a program into an empty one, so there is nothing left that could be copied on write; what the kernel keeps for a process stays, such as its id and the descriptors that are not close-on-exec",
+			see:      execution,
+		},
+		{
+			name:     "go-sigpipe",
+			did:      "A Go program without a handler of its own for SIGPIPE writes to a pipe whose reader has gone, through descriptor 3, and then through descriptor 2, its standard error",
+			expected: "EPIPE, and then death by signal 13 (SIGPIPE)",
+			why:      "the Go runtime catches SIGPIPE, and lets write(2) fail; only for descriptors 1 and 2, so that Go programs end in shell pipelines as others do, it then kills itself with the signal",
+			see:      goSIGPIPE,
+		},
 	}
 }
 
@@ -249,7 +270,7 @@ func noBackingFile(l *lab) (string, bool) {
 	var fs unix.Statfs_t
 	l.fail(unix.Fstatfs(int(r.Fd()), &fs))
 	link := fmt.Sprintf("pipe:[%d]", st.Ino)
-	if !strings.HasPrefix(o.String(), "pipe:") {
+	if strings.HasPrefix(o.String(), "inode ") {
 		l.cannotSee("the pipe's name", errors.New("/proc/self/fd cannot be read"))
 		link = o.String()
 	}
@@ -427,4 +448,114 @@ func (l *lab) isFilePage(m []byte) string {
 		return unknown
 	}
 	return fmt.Sprint(binary.NativeEndian.Uint64(entry[:]) >> 61 & 1)
+}
+
+func passing(l *lab) (string, bool) {
+	r, w := l.pipe(0)
+	if l.err != nil {
+		return "", false
+	}
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		l.fail(os.NewSyscallError("socketpair", err))
+		return "", false
+	}
+	near, far := os.NewFile(uintptr(pair[0]), "socket"), os.NewFile(uintptr(pair[1]), "socket")
+	l.files = append(l.files, near, far)
+	sent, opener := l.peer(far), l.peer()
+	before := l.ends(sent, w) + l.ends(opener, w)
+
+	l.fail(os.NewSyscallError("sendmsg", unix.Sendmsg(pair[0], []byte{0}, unix.UnixRights(int(w.Fd())), nil, 0)))
+	received := sent.do(order{Do: doReceive, FD: givenFD})
+	path := fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), w.Fd())
+	opened := opener.do(order{Do: doOpen, Data: []byte(path)})
+	if opened.Errno == unix.EACCES {
+		l.cannotSee("how the pipe is opened through /proc", opened.Errno)
+	}
+	if l.err != nil || received.Errno != 0 {
+		return fmt.Sprintf("recvmsg(2): %v", received), false
+	}
+	mine := explain.FD{PID: os.Getpid(), FD: int(w.Fd())}
+	sentIs := l.kcmp(mine, explain.FD{PID: sent.pid, FD: received.N})
+	wrote := sent.do(order{Do: doWrite, FD: received.N, Data: hello}).N
+	openedIs := opened.String() // the error
+	if opened.Errno == 0 {
+		openedIs = l.kcmp(mine, explain.FD{PID: opener.pid, FD: opened.N})
+		wrote += opener.do(order{Do: doWrite, FD: opened.N, Data: hello}).N
+	}
+	after := l.ends(sent, w) + l.ends(opener, w)
+	got := l.peer(r).do(read(100))
+	return fmt.Sprintf("descriptors of the pipe in processes %d and %d: %d before, %d after; kcmp(2) with the one that was sent: %s, with the one that was opened: %s; read(2) returned %v",
+			sent.pid, opener.pid, before, after, sentIs, openedIs, got),
+		before == 0 && (after == 2 && wrote == 2*len(hello) || opened.Errno == unix.EACCES && after == 1) && got.N == wrote &&
+			(sentIs == "equal" || sentIs == unknown) && openedIs != "equal"
+}
+
+// ends counts the descriptors of a peer that refer to the pipe.
+func (l *lab) ends(p *peer, f *os.File) int {
+	if l.err != nil {
+		return 0
+	}
+	o, err := explain.Of(int(f.Fd()))
+	l.fail(err)
+	ends, err := o.Ends(p.pid)
+	l.fail(explain.Reason(err))
+	return len(ends)
+}
+
+func execution(l *lab) (string, bool) {
+	r, w := l.pipe(0)
+	page, err := unix.MemfdCreate("page", unix.MFD_CLOEXEC)
+	if err != nil {
+		l.fail(os.NewSyscallError("memfd_create", err))
+		return "", false
+	}
+	file := os.NewFile(uintptr(page), "page")
+	l.files = append(l.files, file)
+	l.fail(file.Truncate(int64(os.Getpagesize())))
+	p := l.peer(r, file)
+	mapping := p.do(order{Do: doMapPrivate, FD: givenFD + 1}).N
+	p.do(order{Do: doPoke, N: mapping, Data: []byte("x")})
+	own := p.do(order{Do: doPeek, N: mapping})
+	l.peer(w).do(write(hello))
+
+	before := l.mappings(p, "memfd:page")
+	executed := p.do(order{Do: doExec, FD: givenFD})
+	if executed.Errno != 0 {
+		return fmt.Sprintf("execve(2): %v", executed), false
+	}
+	p.tid = executed.N // of the new program, whose first answer it is
+	after := l.mappings(p, "memfd:page")
+	got := p.do(read(100))
+	return fmt.Sprintf("the page, which holds the letter %s, is mapped in process %d: %d times before execve(2), %d times after; its read(2) of descriptor %d then returned %v",
+			own.Data, p.pid, before, after, givenFD, got),
+		before == 1 && after == 0 && bytes.Equal(own.Data, []byte("x")) && bytes.Equal(got.Data, hello)
+}
+
+// mappings counts the lines of /proc/PID/maps that name a file.
+func (l *lab) mappings(p *peer, file string) int {
+	if l.err != nil {
+		return 0
+	}
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", p.pid))
+	l.fail(explain.Reason(err))
+	return bytes.Count(maps, []byte(file))
+}
+
+func goSIGPIPE(l *lab) (string, bool) {
+	r, w := l.pipe(0)
+	p := l.peer(w)
+	p.do(order{Do: doDup, FD: givenFD, N: 2})
+	if l.err != nil {
+		return "", false
+	}
+	_ = r.Close()
+	failed := p.do(order{Do: doGoWrite, FD: givenFD, Data: hello})
+	p.begin(order{Do: doGoWrite, FD: 2, Data: hello})
+	if l.err != nil {
+		return "", false
+	}
+	status := p.wait()
+	return fmt.Sprintf("write to descriptor %d: %v; to descriptor 2: process %d %s", givenFD, failed, p.pid, howItEnded(status)),
+		failed.Errno == unix.EPIPE && status.Signaled() && status.Signal() == unix.SIGPIPE
 }

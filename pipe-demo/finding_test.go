@@ -99,6 +99,10 @@ func TestAnExperimentFailsWhereThePipeBehavesOtherwise(t *testing.T) {
 		{"fact", "no-backing-file", "PIPEFS_MAGIC is 0x50495045), mounted in \\d+ places", named(t)},
 		{"fact", "lifetime", "returned 20 bytes", full},
 		{"fact", "shared-description", "could not be completed: open /proc/self/fd/", twoWay},
+		{"fact", "passing", "kcmp(2) with the one that was sent: equal, with the one that was opened: ENXIO; read(2) returned 5 bytes", twoWay},
+		{"fact", "passing", "read(2) returned 25 bytes", full},
+		{"fact", "exec", "then returned 20 bytes", full},
+		{"fact", "go-sigpipe", "write to descriptor 3: 5 bytes", leaking(t)},
 		{"case", "1", "could not be completed: too many open files", none},
 		{"fact", "shared-description", "could not be completed: too many open files", none},
 	} {
@@ -237,7 +241,7 @@ func TestALookThatIsForbiddenIsToldOnce(t *testing.T) {
 // scripts to see that what does not hold is reported.
 func mainOnOtherPipes() {
 	os.Exit(command.Main(command.Spec{
-		Name: "pipe-demo", ArgsUsage: "[1|2|3|4 …]", Flags: jsonFlag,
+		Name: "pipe-demo", ArgsUsage: "[1|2|3|4 …]", Flags: trialFlags,
 		Action: func(ctx context.Context, env *command.Env, c *cli.Context) error {
 			tr := newTrial(env, "case", readWriteCases(), c.Bool("json"))
 			tr.newPipe = nonblocking

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/gob"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -79,7 +79,7 @@ type peer struct {
 	pid     int
 	tid     int // the thread that makes them
 	orders  *os.File
-	encoder *gob.Encoder
+	encoder *json.Encoder
 	answers chan answer // closed when the process has ended
 	ended   bool
 }
@@ -116,12 +116,12 @@ func (l *lab) peer(files ...*os.File) *peer {
 		l.fail(fmt.Errorf("start a peer: %w", err))
 		return p
 	}
-	p.pid, p.orders, p.encoder = p.cmd.Process.Pid, orders, gob.NewEncoder(orders)
+	p.pid, p.orders, p.encoder = p.cmd.Process.Pid, orders, json.NewEncoder(orders)
 	p.answers = make(chan answer, 2) // of one order: nobody waits for whom
 	go func() {
 		defer close(p.answers)
 		defer context.AfterFunc(l.ctx, func() { _ = p.cmd.Process.Kill() })()
-		for decoder := gob.NewDecoder(answers); ; {
+		for decoder := json.NewDecoder(answers); ; {
 			var a answer
 			if decoder.Decode(&a) != nil { // the end of the process
 				return

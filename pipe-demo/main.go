@@ -41,13 +41,14 @@ Examples:
    pipe-demo --explain                  what the kernel shows of each step
    pipe-demo cases                      a slow writer, a slow reader, and ends that close
    pipe-demo facts                      what kind of thing a pipe is
-   pipe-demo cases --json 2 4           some of them, for programs`,
+   pipe-demo cases --json 2 4           some of them, for programs
+   pipe-demo cases --named              the same with named pipes`,
 		Flags: func() []cli.Flag {
 			return []cli.Flag{
 				&cli.IntFlag{Name: "count", Value: 7, Usage: "how many messages"},
 				&cli.DurationFlag{Name: "interval", Value: time.Second, Usage: "time between two messages"},
 				&cli.StringFlag{Name: "message", Value: "I am father process", Usage: "`text` that stands before the number"},
-				&cli.BoolFlag{Name: "explain", Usage: "print what the kernel shows of each step, on stderr"},
+				command.ExplainFlag(),
 			}
 		},
 		Action: runCommand,
@@ -55,13 +56,13 @@ Examples:
 			{Name: "run", Usage: "the same as without a command", Default: true, Action: runCommand},
 			{
 				Name: "cases", Usage: "show what happens when one side is slower, or leaves", ArgsUsage: "[1|2|3|4 …]",
-				Description: "The four cases of reading and writing, each run between processes and\nmeasured: a line for each, exit code 1 if any is not as expected.",
-				Flags:       jsonFlag, Action: trialCommand("case", readWriteCases()),
+				Description: "The four cases of reading and writing, each run between processes and\nmeasured: a line for each, exit code 1 if any is not as expected. A named pipe\nbehaves the same in all of them: see with --named.",
+				Flags:       trialFlags, Action: trialCommand("case", readWriteCases()),
 			},
 			{
 				Name: "facts", Usage: "show what kind of thing a pipe is", ArgsUsage: "[NAME …]",
-				Description: "The features of a pipe, each measured: a line for each, exit code 1 if any\nis not as expected.",
-				Flags:       jsonFlag, Action: trialCommand("fact", features()),
+				Description: "The features of a pipe, each measured: a line for each, exit code 1 if any\nis not as expected. With --named, no-backing-file is not: a FIFO has an inode in a\nfile system. All else holds for it too.",
+				Flags:       trialFlags, Action: trialCommand("fact", features()),
 			},
 		},
 	}))
@@ -70,13 +71,20 @@ Examples:
 // roles are what children of this program run.
 func roles() fork.Roles { return fork.Roles{childRole: printMessages, peerRole: obey} }
 
-func jsonFlag() []cli.Flag {
-	return []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "a JSON object a line"}}
+func trialFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "json", Usage: "a JSON object a line"},
+		&cli.BoolFlag{Name: "named", Usage: "make the experiments with named pipes, that is, FIFOs"},
+	}
 }
 
 func trialCommand(kind string, all []experiment) command.Action {
 	return func(ctx context.Context, env *command.Env, c *cli.Context) error {
-		return newTrial(env, kind, all, c.Bool("json")).run(ctx, c.Args().Slice())
+		t := newTrial(env, kind, all, c.Bool("json"))
+		if c.Bool("named") {
+			t.newPipe = namedPipe
+		}
+		return t.run(ctx, c.Args().Slice())
 	}
 }
 

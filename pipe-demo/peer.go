@@ -2,13 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/gob"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 	"unsafe"
 
@@ -21,8 +22,8 @@ const peerRole = "peer"
 type order struct {
 	Do   verb
 	FD   int
-	Data []byte // to be written
-	N    int    // bytes to be read, how often to write, or which mapping
+	Data []byte // to be written, or the path to be opened
+	N    int    // bytes to be read, how often to write, which mapping, or which descriptor
 }
 
 type verb int
@@ -37,6 +38,11 @@ const (
 	doMapShared
 	doPeek // at the first byte of a mapping
 	doPoke
+	doOpen    // for writing
+	doReceive // a descriptor through a Unix socket
+	doDup     // the descriptor to N
+	doGoWrite // as Go programs write, with what the runtime does about SIGPIPE
+	doExec    // the same program, which goes on as a peer
 )
 
 // answer is how the call ended.
@@ -61,13 +67,15 @@ func (a answer) String() string {
 // standard input, and answers on standard output. It answers twice: before the
 // call, so that whoever then sees the thread asleep knows that it no longer
 // waits for orders, and after it. The first answer of all is the thread's id.
+// Both ways each value stands for itself, in JSON, so that a peer that has executed
+// its program anew can go on.
 //
 // The end of the orders, which is also the end of the parent, ends it; a peer
 // that is blocked in a call is killed, by [lab.close] or by package fork.
 func obey(context.Context, []string) int {
 	// All calls come from one thread, whose state the parent can look at.
 	runtime.LockOSThread()
-	orders, answers := gob.NewDecoder(os.Stdin), gob.NewEncoder(os.Stdout)
+	orders, answers := json.NewDecoder(os.Stdin), json.NewEncoder(os.Stdout)
 	err := answers.Encode(answer{N: unix.Gettid()})
 	for p := new(peerState); err == nil; {
 		var o order
@@ -129,6 +137,17 @@ func (p *peerState) call(o order) answer {
 		a.Data = []byte{p.mappings[o.N][0]}
 	case doPoke:
 		p.mappings[o.N][0] = o.Data[0]
+	case doOpen:
+		a.N, err = unix.Open(string(o.Data), unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	case doReceive:
+		a.N, err = receive(o.FD)
+	case doDup:
+		err = unix.Dup3(o.FD, o.N, 0)
+	case doGoWrite:
+		signal.Reset(unix.SIGPIPE) // what package fork does about it
+		a.N, err = os.NewFile(uintptr(o.FD), "").Write(o.Data)
+	case doExec:
+		err = execAgain(o.FD)
 	}
 	errors.As(err, &a.Errno)
 	return a
@@ -146,4 +165,38 @@ func defaultAction(sig unix.Signal) error {
 		return errno
 	}
 	return nil
+}
+
+// receive takes a descriptor out of a message, unix(7).
+func receive(socket int) (int, error) {
+	control := make([]byte, unix.CmsgSpace(4)) // of one descriptor
+	_, n, _, _, err := unix.Recvmsg(socket, make([]byte, 1), control, unix.MSG_CMSG_CLOEXEC)
+	if err != nil {
+		return -1, err
+	}
+	messages, err := unix.ParseSocketControlMessage(control[:n])
+	if err != nil {
+		return -1, err
+	}
+	if len(messages) == 0 {
+		return -1, unix.ENOMSG
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil {
+		return -1, err
+	}
+	return fds[0], nil
+}
+
+// execAgain returns only if it fails. The arguments are what package fork has
+// given, by which the new program knows that it is a peer; keep stays open.
+func execAgain(keep int) error {
+	arguments, err := os.ReadFile("/proc/self/cmdline")
+	if err != nil {
+		return err
+	}
+	if _, err := unix.FcntlInt(uintptr(keep), unix.F_SETFD, 0); err != nil {
+		return err
+	}
+	return unix.Exec("/proc/self/exe", strings.Split(strings.TrimSuffix(string(arguments), "\x00"), "\x00"), os.Environ())
 }

@@ -84,6 +84,11 @@ func endsFlags(argv, args []string) bool {
 	return i >= 0 && argv[i] == "--"
 }
 
+// ExplainFlag is --explain, of every command that does more than look.
+func ExplainFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "explain", Usage: "print what the kernel shows of each step, on stderr"}
+}
+
 // ModeFlag is --mode, the permissions of what.
 func ModeFlag(what string) cli.Flag {
 	return &cli.StringFlag{Name: "mode", Value: "0600", Usage: "permissions of " + what + ", `octal`, whatever the umask"}
