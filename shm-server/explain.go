@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -60,6 +61,19 @@ func (e *evidence) full(s *sysv.Segment) {
 	}
 	e.met = true
 	e.print(explain.Segment(s.ID()))
+}
+
+// left is when the last client has gone. What it wrote last is there all the same,
+// and behind its NUL what a longer text before it has left.
+func (e *evidence) left(s *sysv.Segment) {
+	if e == nil {
+		return
+	}
+	_ = s.Use(func(mem []byte) error { // it is attached
+		first := bytes.TrimRight(bytes.Clone(mem[:min(len(mem), 24)]), "\x00")
+		e.print(fmt.Sprintf("segment %d still begins with %q: reading takes nothing out", s.ID(), first))
+		return nil
+	})
 }
 
 // row is after shmdt(2), and again after shmctl(2) with IPC_RMID.
