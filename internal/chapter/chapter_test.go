@@ -18,6 +18,14 @@ func TestSessionsAreTheCommandsOfConsoleBlocks(t *testing.T) {
 	}
 }
 
+func TestMasksKeepWhatIsNotTheirs(t *testing.T) {
+	t.Parallel()
+	r := runner{masks: []Mask{{`process \d+`, "process N"}}}
+	if r.masked([]string{"process 7: 65536 bytes"})[0] == r.masked([]string{"process 8: 65535 bytes"})[0] {
+		t.Error("what no mask is for was masked")
+	}
+}
+
 func TestMaskedJoinsLinesAndMasks(t *testing.T) {
 	t.Parallel()
 	r := runner{masks: []Mask{{`\d+`, "N"}}}
