@@ -24,7 +24,7 @@ import (
 // a failure, not as a test that hangs.
 const limit = 20 * time.Second
 
-// The tests run fifo-server and fifo-client as a user does.
+// The tests run fifo-server and fifo-client as a user does, and the chapter pipe-demo.
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "fifo-server-test-")
@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		if err := os.Chmod(dir, 0o755); err != nil {
 			panic(err)
 		}
-		build := exec.CommandContext(context.Background(), "go", "build", "-o", dir, ".", "../fifo-client")
+		build := exec.CommandContext(context.Background(), "go", "build", "-o", dir, ".", "../fifo-client", "../pipe-demo")
 		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
 			return 1
