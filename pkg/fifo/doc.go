@@ -1,5 +1,6 @@
 // Package fifo makes named pipes, opens them without hanging, and sends messages
 // through them.
+// The chapter in fifo-server/README.md shows by commands what is said here.
 //
 // # What a FIFO is
 //
@@ -85,8 +86,9 @@
 // and what was in the pipe has been read. A server that is to outlive its clients
 // holds one itself ([FIFO.KeepOpen]).
 //
-// A writer gets EPIPE when every read end is closed. Go catches the SIGPIPE that
-// comes with it, except on descriptors 1 and 2 of package os.
+// A writer gets EPIPE when every read end is closed. The SIGPIPE that comes
+// with it is caught by the Go runtime, which ends the process only for a write
+// through package os to descriptor 1 or 2.
 //
 // A Write that succeeds has put the message into the kernel's memory, and somebody
 // had the FIFO open for reading; it has not been read yet. If all readers leave

@@ -69,8 +69,8 @@ func newReader(ctx context.Context, path string, fd int) (*Reader, error) {
 }
 
 // Read returns the next message, in p from the start, and blocks until there
-// is one; only then ctx is looked at, so that what is left can be read when it
-// is done. Read fails with [io.EOF] once every writer has closed and all has
+// is one. Only then is the context looked at that the FIFO was opened with, so that
+// what is left can be read when it is done. Read fails with [io.EOF] once every writer has closed and all has
 // been read; a writer that comes later makes it work again.
 //
 // p must hold [Atomic] bytes or more (otherwise [unix.EINVAL]): of a packet

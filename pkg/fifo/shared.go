@@ -51,8 +51,9 @@ func (f *FIFO) KeepOpen() error {
 // pipe. Readers are to be made after it, see [NewSharedReader].
 func (f *FIFO) SetCapacity(bytes int) (int, error) { return setCapacity(f.hold, f.path, bytes) }
 
-// Shared returns a read end that child processes inherit, one open file
-// description for all of them, and the word that each gives [NewSharedReader].
+// Shared returns a read end for child processes to inherit, so that all have one
+// open file description, and a word that each needs for [NewSharedReader]: hand it
+// on as an argument. The caller closes file, once the children have been started.
 func (f *FIFO) Shared() (file *os.File, word string, err error) {
 	fd, err := f.reopen(unix.O_RDONLY)
 	if err != nil {

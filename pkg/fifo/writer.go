@@ -95,7 +95,8 @@ func newWriter(ctx context.Context, path string, fd int) (*Writer, error) {
 }
 
 // Write sends p as one message, which one Read returns whole, and blocks while
-// the FIFO is full; only then ctx is looked at. It fails with [unix.EMSGSIZE] if
+// the FIFO is full. Only then is the context looked at that the FIFO was opened
+// with. It fails with [unix.EMSGSIZE] if
 // p is longer than [Atomic] bytes, with [unix.EINVAL] if it is empty, which a
 // pipe cannot carry, and with [unix.EPIPE] when no process reads the FIFO any
 // more: then [Writer.Unread] tells what of the messages before was lost. Either

@@ -1,9 +1,10 @@
 // Package mailbox passes texts through shared memory, one at a time, with a
-// FIFO as the gate that says whose turn it is.
+// FIFO as the gate that says whose turn it is. Step 4 of the chapter in
+// shm-server/README.md shows what goes wrong without such a gate.
 //
-//	Writer                                              Reader
+//	Writer                                               Reader
 //
-//	1 wait until the FIFO is empty (POLLOUT)            1 wait for a token (POLLIN)
+//	1 wait until the FIFO is empty (POLLOUT)             1 wait for a token (POLLIN)
 //	2 text, NUL  ───▶  segment, offset 0: "hello\0"  ──▶ 2 copy the text out
 //	3 token      ───▶  FIFO: [4 bytes] or empty      ──▶ 3 read the token
 //

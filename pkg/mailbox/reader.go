@@ -30,8 +30,9 @@ type Reader struct {
 	lost   uint64
 }
 
-// NewReader returns the receiving side of the mailbox that slot, attached (for
-// reading is enough), and gate make up, and sets the capacity of the FIFO.
+// NewReader returns the receiving side of the mailbox that slot and gate make up,
+// and sets the capacity of the FIFO to one page. The slot must be attached when
+// texts are received; for reading is enough. It does not block.
 func NewReader(slot *sysv.Segment, gate *fifo.Reader) (*Reader, error) {
 	if err := gate.SetCapacity(os.Getpagesize()); err != nil {
 		return nil, fmt.Errorf("mailbox: %w", err)

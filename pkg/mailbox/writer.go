@@ -27,8 +27,9 @@ type Writer struct {
 	token   [tokenSize]byte
 }
 
-// NewWriter returns a sending side of the mailbox that slot, attached, and gate
-// make up, and sets the capacity of the FIFO.
+// NewWriter returns a sending side of the mailbox that slot and gate make up, and
+// sets the capacity of the FIFO to one page. The slot must be attached for reading
+// and writing when texts are sent. It does not block.
 func NewWriter(slot *sysv.Segment, gate *fifo.Writer) (*Writer, error) {
 	if err := gate.SetCapacity(os.Getpagesize()); err != nil {
 		return nil, fmt.Errorf("mailbox: %w", err)

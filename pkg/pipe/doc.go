@@ -1,6 +1,7 @@
 // Package pipe creates pipes, sizes them, switches them to packet mode and moves
 // data through them without a copy to user space. Each function is one system
-// call or two, named in its documentation.
+// call or two, named in its documentation. The chapter in
+// pipe-demo/README.md shows by experiment how pipes behave.
 //
 // A FIFO is a pipe with a name, and works the same once it is open (pipe(7)), so
 // all functions but [New] take the descriptor of either. They take a number, not

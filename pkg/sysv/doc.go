@@ -1,6 +1,7 @@
 // Package sysv is System V shared memory: segments of memory that unrelated
 // processes map into their own address spaces, so that what one stores the
-// others load, with no system call in between.
+// others load, with no system call in between. The chapter in
+// shm-server/README.md shows by commands what is said here.
 //
 // # A segment's life
 //
