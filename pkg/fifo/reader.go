@@ -70,8 +70,9 @@ func newReader(ctx context.Context, path string, fd int) (*Reader, error) {
 
 // Read returns the next message, in p from the start, and blocks until there
 // is one. Only then is the context looked at that the FIFO was opened with, so that
-// what is left can be read when it is done. Read fails with [io.EOF] once every writer has closed and all has
-// been read; a writer that comes later makes it work again.
+// what is left can be read when it is done. Read fails with [io.EOF] once every
+// writer has closed and all has been read; a writer that comes later makes it work
+// again.
 //
 // p must hold [Atomic] bytes or more (otherwise [unix.EINVAL]): of a packet
 // that is longer than the buffer the kernel throws the rest away (pipe(2),

@@ -1,5 +1,5 @@
 // Package mailbox passes texts through shared memory, one at a time, with a
-// FIFO as the gate that says whose turn it is. Step 4 of the chapter in
+// FIFO as the gate that says whose turn it is. The chapter in
 // shm-server/README.md shows what goes wrong without such a gate.
 //
 //	Writer                                               Reader
