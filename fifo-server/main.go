@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/urfave/cli/v2"
@@ -115,6 +116,8 @@ func healthCommand(_ context.Context, env *command.Env, c *cli.Context) error {
 		return nil
 	case err == nil:
 		return fmt.Errorf("FIFO %s: no process serves it: start fifo-server", path)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: start fifo-server", err)
 	}
 	return err
 }

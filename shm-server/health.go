@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/urfave/cli/v2"
 
@@ -21,10 +22,12 @@ func healthCommand(_ context.Context, env *command.Env, c *cli.Context) error {
 	}
 	err = fifo.Live(path)
 	var live *fifo.LiveError
-	if err == nil {
+	switch {
+	case err == nil:
 		return fmt.Errorf("FIFO %s: no process serves it: start shm-server", path)
-	}
-	if !errors.As(err, &live) {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: start shm-server", err)
+	case !errors.As(err, &live):
 		return err
 	}
 	_, info, err := serverSegment(c)

@@ -131,7 +131,7 @@ func removeCommand(_ context.Context, env *command.Env, c *cli.Context) error {
 		})
 	}
 	if len(targets) == 0 {
-		return command.UsageErrorf("nothing to remove: want --id or --key, see shm-server ls")
+		return command.UsageErrorf("nothing to remove: want --id or --key of segments that shm-server ls lists")
 	}
 	failed := 0
 	for _, t := range targets {

@@ -27,6 +27,10 @@ func Segment(id int) string {
 			continue
 		}
 		for i := range values {
+			key, err := strconv.ParseInt(values[i], 10, 32)
+			if names[i] == "key" && err == nil && key != 0 {
+				values[i] += fmt.Sprintf(" (%#08x)", uint32(key)) // as everybody else has it
+			}
 			values[i] = names[i] + " " + values[i]
 		}
 		return file + ": " + strings.Join(values, ", ")
