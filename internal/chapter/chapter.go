@@ -109,7 +109,7 @@ func (r *runner) command(t *testing.T, line string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "bash", "-c", line)
 	cmd.Dir = filepath.Dir(r.dir)
 	cmd.Env = append(os.Environ(), "IPC_DIR="+r.dir, "LC_ALL=C") // other programs speak English then
-	cmd.WaitDelay = time.Second // where a process that is left holds stdout
+	cmd.WaitDelay = time.Second                                  // where a process that is left holds stdout
 	return cmd
 }
 
