@@ -108,8 +108,9 @@ func (r *runner) command(t *testing.T, line string) *exec.Cmd {
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, "bash", "-c", line)
 	cmd.Dir = filepath.Dir(r.dir)
-	cmd.Env = append(os.Environ(), "IPC_DIR="+r.dir, "LC_ALL=C") // other programs speak English then
-	cmd.WaitDelay = time.Second                                  // where a process that is left holds stdout
+	// Other programs speak English then.
+	cmd.Env = append(os.Environ(), "IPC_DIR="+r.dir, "LC_ALL=C")
+	cmd.WaitDelay = time.Second // where a process that is left holds stdout
 	return cmd
 }
 
