@@ -62,7 +62,7 @@ Examples:
 				&cli.StringFlag{Name: "sync", Value: syncFIFO, Usage: "what holds this side back until a message is read: `fifo|none`; the same for shm-server"},
 				&cli.BoolFlag{Name: "torn", Usage: "write each message in two halves, so that a reader that does not wait sees the first alone"},
 				&cli.DurationFlag{Name: "pause", Value: 20 * time.Millisecond, Usage: "time between the halves, with --torn"},
-				command.ExplainFlag(),
+				&cli.BoolFlag{Name: "explain", Usage: "print what the kernel shows of each step, on stderr"},
 			}
 		},
 		Action: sendCommand,

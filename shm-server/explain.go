@@ -63,8 +63,8 @@ func (e *evidence) full(s *sysv.Segment) {
 	e.print(explain.Segment(s.ID()))
 }
 
-// left is when the last client has gone. What it wrote last is there all the same,
-// and behind its NUL what a longer text before it has left.
+// left is when no more is read. What was written last is there all the same, and
+// behind its NUL what a longer text before it has left.
 func (e *evidence) left(s *sysv.Segment) {
 	if e == nil {
 		return

@@ -106,7 +106,7 @@ func serveFlags() []cli.Flag {
 		command.ModeFlag("segment and FIFO"),
 		&cli.BoolFlag{Name: "keep-alive", Usage: "go on after the last client has left"},
 		&cli.StringFlag{Name: "sync", Value: syncFIFO, Usage: "what holds the client back until a message is read: `fifo|none`; the same for shm-client"},
-		command.ExplainFlag(),
+		&cli.BoolFlag{Name: "explain", Usage: "print what the kernel shows of each step, on stderr"},
 	)
 }
 

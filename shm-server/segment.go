@@ -62,7 +62,6 @@ func (s *server) createSegment(ctx context.Context) error {
 
 func (s *server) removeSegment() {
 	log := s.env.Log
-	s.evidence.left(s.slot)
 	if err := s.slot.Detach(); err != nil {
 		log.Warn().Err(err).Msg("the segment stays attached")
 	}

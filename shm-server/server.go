@@ -134,6 +134,7 @@ func (s *server) work(ctx context.Context, printAll func(context.Context) error)
 func (s *server) printAll(ctx context.Context, inbox *mailbox.Reader) error {
 	log := s.env.Log
 	defer s.reportTally()
+	defer s.evidence.left(s.slot)
 	lost := uint64(0)
 	for printed := 0; ; {
 		if s.evidence != nil && s.gate.Await() == nil { // or Receive says why not
