@@ -33,8 +33,8 @@ func main() {
 	os.Exit(command.Main(command.Spec{
 		Name:  "fifo-server",
 		Usage: "print the messages that come through a named pipe",
-		Description: `Makes a FIFO and starts reader processes that share it. Every message is
-printed by one of them:
+		Description: `Makes a FIFO and starts reader processes that share it. Every message that
+fifo-client sends, from another terminal, is printed by one of them:
 
    [ <reader pid> ] client say : <message>
 

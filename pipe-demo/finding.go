@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/internal/command"
 	"example.com/ipcsuite/pkg/pipe"
@@ -77,14 +80,18 @@ func (t *trial) run(ctx context.Context, names []string) error {
 }
 
 func (t *trial) unknown(name string) error {
-	var known []string
-	for _, e := range t.all {
-		known = append(known, e.name)
-	}
 	if strings.HasPrefix(name, "-") {
 		return command.UsageErrorf("argument %q: flags come before the names of %ss", name, t.kind)
 	}
-	return command.UsageErrorf("%s %q: want any of %s, or none for all", t.kind, name, strings.Join(known, ", "))
+	return command.UsageErrorf("%s %q: want any of %s, or none for all", t.kind, name, names(t.all))
+}
+
+func names(all []experiment) string {
+	var list []string
+	for _, e := range all {
+		list = append(list, e.name)
+	}
+	return strings.Join(list, ", ")
 }
 
 // try makes an experiment. The error is of a user who has ended the program; an
@@ -112,7 +119,7 @@ func (t *trial) try(ctx context.Context, e experiment) (finding, error) {
 //
 //	case 1: PASS  What was done. Expected: … Seen: … Why: …
 //
-// and for programs as a JSON object.
+// on a terminal broken between words; and for programs as a JSON object.
 func (t *trial) print(name string, f finding) error {
 	if t.json {
 		if t.kind == "case" {
@@ -132,8 +139,36 @@ func (t *trial) print(name string, f finding) error {
 	if len(f.Unseen) > 0 {
 		line += " Not shown here: " + strings.Join(f.Unseen, "; ") + "."
 	}
+	if size, err := unix.IoctlGetWinsize(int(t.env.Stdout.Fd()), unix.TIOCGWINSZ); err == nil { // a terminal
+		line = fold(line, int(size.Col))
+	}
 	_, err := fmt.Fprintln(t.env.Stdout, line)
 	return err
+}
+
+// fold breaks a line between words, as a terminal would not, and indents the rest.
+func fold(line string, width int) string {
+	const indent = "    "
+	if width < 40 { // a terminal that does not know, or that is too narrow
+		return line
+	}
+	var folded strings.Builder
+	column := 0
+	for i, word := range strings.Split(line, " ") {
+		length := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case column+1+length > width:
+			folded.WriteString("\n" + indent)
+			column = len(indent)
+		default:
+			folded.WriteByte(' ')
+			column++
+		}
+		folded.WriteString(word)
+		column += length
+	}
+	return folded.String()
 }
 
 // newTrial is a trial on real pipes.

@@ -294,3 +294,17 @@ func contents(t *testing.T, f *os.File) string {
 func matches(text, part string) bool {
 	return regexp.MustCompile(strings.ReplaceAll(regexp.QuoteMeta(part), `\\d\+`, `\d+`)).MatchString(text)
 }
+
+func TestLinesAreFoldedBetweenWords(t *testing.T) {
+	t.Parallel()
+	const line = "case 1: PASS  What was done here. Expected: nothing. Seen: …"
+	for width, want := range map[int]string{
+		0:   line,
+		100: line,
+		40:  "case 1: PASS  What was done here.\n    Expected: nothing. Seen: …",
+	} {
+		if got := fold(line, width); got != want {
+			t.Errorf("%d columns: got %q, want %q", width, got, want)
+		}
+	}
+}

@@ -18,6 +18,7 @@ package main
 import (
 	"context"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -61,7 +62,7 @@ Examples:
 			},
 			{
 				Name: "facts", Usage: "show what kind of thing a pipe is", ArgsUsage: "[NAME …]",
-				Description: "The features of a pipe, each measured: a line for each, exit code 1 if any\nis not as expected. With --named, no-backing-file is not: a FIFO has an inode in a\nfile system. All else holds for it too.",
+				Description: "The features of a pipe, each measured: a line for each, exit code 1 if any\nis not as expected. With --named, no-backing-file is not: a FIFO has an inode in a\nfile system. All else holds for it too.\n\nNames:\n   " + strings.ReplaceAll(names(features()), ", ", "\n   "),
 				Flags:       trialFlags, Action: trialCommand("fact", features()),
 			},
 		},

@@ -22,17 +22,7 @@ const root = "../.."
 func TestClaimsAreKept(t *testing.T) {
 	t.Parallel()
 	claims := read(t, filepath.Join(root, "CLAIMS.md"))
-	var commands strings.Builder
-	chapters, err := filepath.Glob(filepath.Join(root, "*", "README.md"))
-	if err != nil || len(chapters) == 0 {
-		t.Fatalf("chapters: %v, %v", chapters, err)
-	}
-	for _, file := range chapters {
-		for _, s := range Sessions(read(t, file)) {
-			commands.WriteString("\n" + s.Command + "\n")
-		}
-	}
-
+	commands := allCommands(t)
 	number := 0
 	for _, row := range regexp.MustCompile(`(?m)^\| (\d+) \|.*\|$`).FindAllStringSubmatch(claims, -1) {
 		number++
@@ -52,7 +42,7 @@ func TestClaimsAreKept(t *testing.T) {
 				if absent(t, command) {
 					continue
 				}
-				if !regexp.MustCompile(`[\s;(]` + regexp.QuoteMeta(command) + `[\s;)]`).MatchString(commands.String()) {
+				if !regexp.MustCompile(`[\s;(]` + regexp.QuoteMeta(command) + `[\s;)]`).MatchString(commands) {
 					t.Errorf("no chapter has the command %q", command)
 				}
 			}
@@ -72,6 +62,49 @@ func TestClaimsAreKept(t *testing.T) {
 			wantAnchor(t, file, anchor)
 		}
 	}
+}
+
+// TestQuestionsLeadToCommands goes through the table of the front page: each word
+// of its commands is one that a chapter types for the same program.
+func TestQuestionsLeadToCommands(t *testing.T) {
+	t.Parallel()
+	commands := allCommands(t)
+	_, table, _ := strings.Cut(read(t, filepath.Join(root, "README.md")), "\n## From question to command\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	checked := 0
+	for _, row := range regexp.MustCompile(`(?m)^\| .*\| (.*) \|$`).FindAllStringSubmatch(table, -1) {
+		for _, command := range code(row[1]) {
+			program, words, _ := strings.Cut(command, " ")
+			if strings.HasPrefix(program, "-") || absent(t, program) { // of every program
+				continue
+			}
+			for _, word := range strings.Fields(words) {
+				if strings.ToUpper(word) != word && !regexp.MustCompile(`(?m)`+program+` .*`+regexp.QuoteMeta(word)).MatchString(commands) {
+					t.Errorf("%s: no chapter types %q", command, word)
+				}
+				checked++
+			}
+		}
+	}
+	if checked < 20 {
+		t.Errorf("%d words checked: where is the table?", checked)
+	}
+}
+
+// allCommands returns the commands of all chapters, a line each.
+func allCommands(t *testing.T) string {
+	t.Helper()
+	chapters, err := filepath.Glob(filepath.Join(root, "*", "README.md"))
+	if err != nil || len(chapters) == 0 {
+		t.Fatalf("chapters: %v, %v", chapters, err)
+	}
+	var commands strings.Builder
+	for _, file := range chapters {
+		for _, s := range Sessions(read(t, file)) {
+			commands.WriteString("\n" + s.Command + "\n")
+		}
+	}
+	return commands.String()
 }
 
 // absent reports whether what is named is of the benchmark, and there is none in
