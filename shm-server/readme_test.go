@@ -12,7 +12,7 @@ func TestReadme(t *testing.T) {
 		chapter.Mask{Pattern: `\b(process|descriptor|inode|shmid|segment|cpid|uid|gid|cuid|cgid|ctime) \d+\b`, With: "$1 N"},
 		chapter.Mask{Pattern: `device \d+:\d+`, With: "device N"},
 		chapter.Mask{Pattern: `\b(lpid|atime|dtime) [1-9]\d*`, With: "$1 N"}, // 0 is that there was none
-		chapter.Mask{Pattern: `(nattch 2, .* dtime) (0|N)\b`, With: "$1 N"}, // a client may have had a look first
+		chapter.Mask{Pattern: `(nattch 2, .* dtime) (0|N)\b`, With: "$1 N"},  // a client may have had a look first
 		chapter.Mask{Pattern: `\b(key) -?[1-9]\d*`, With: "$1 N"},
 		chapter.Mask{Pattern: `shmid=\d+`, With: "shmid=N"},
 		chapter.Mask{Pattern: `0x[0-9a-f]{8}\b`, With: "0xN"},
