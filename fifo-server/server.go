@@ -61,6 +61,10 @@ type exit struct {
 // serve makes the FIFO, waits for a client, lets readers print what comes, and
 // removes all again.
 func (s *server) serve(ctx context.Context) (err error) {
+	// Not only when a client has come, with messages for readers to take.
+	if err := fork.Command(readerRole).Err; err != nil {
+		return fmt.Errorf("start readers: %w", err)
+	}
 	s.exits = make(chan exit)
 	s.alive = make(map[int]*exec.Cmd)
 	s.printing = true
@@ -100,9 +104,6 @@ func (s *server) serve(ctx context.Context) (err error) {
 func (s *server) setCapacity() error {
 	if s.pipeSize != 0 {
 		_, err := s.fifo.SetCapacity(s.pipeSize)
-		if errors.Is(err, unix.EPERM) {
-			err = fmt.Errorf("%w: /proc/sys/fs/pipe-max-size is the most that --pipe-size may say", err)
-		}
 		return err
 	}
 	if _, err := s.fifo.SetCapacity(largePipe); err != nil {
@@ -261,11 +262,12 @@ func (s *server) close(ctx context.Context) error {
 		s.lost += s.printRest(ctx)
 	}
 	unread, err := s.fifo.Pending()
-	if err != nil {
-		return err
-	}
 	s.env.Log.Notice().Uint64("messages", s.ledger.printed()).Msg("removed FIFO")
-	if lost := s.lost + uint64(unread); lost > 0 {
+	lost := s.lost + uint64(unread)
+	switch {
+	case err != nil:
+		return fmt.Errorf("FIFO %s: messages not printed: at least %d: %w", s.path, lost, err)
+	case lost > 0:
 		return fmt.Errorf("FIFO %s: messages not printed: %d", s.path, lost)
 	}
 	return nil
@@ -276,7 +278,10 @@ func (s *server) close(ctx context.Context) error {
 // which after a signal includes those that stdout does not take in time.
 func (s *server) printRest(ctx context.Context) (lost uint64) {
 	var rest [][]byte
-	n, _ := s.fifo.Pending()
+	n, err := s.fifo.Pending()
+	if err != nil {
+		n = largePipe / fifo.Atomic // cannot be told: what there is room for
+	}
 	for buf := make([]byte, largePipe); n > 0; n-- {
 		size, err := s.fifo.TryRead(buf)
 		if err != nil {

@@ -68,17 +68,31 @@ type Options struct {
 // [unix.EACCES] for one that does not let the owner read.
 //
 // Creations in one folder take turns under flock(2) on the folder, so that of
-// two servers that start at once exactly one gets the FIFO. ctx bounds the
-// wait for that turn, which is otherwise over in microseconds.
+// two servers that start at once exactly one gets the FIFO. The wait for that turn
+// is over in microseconds, unless another program keeps the folder locked: then
+// ctx ends it, or [unix.EBUSY] after some seconds.
 //
 // Sources: mkfifo(3), fifo(7), open(2) on ENXIO, fcntl(2) on open file
 // description locks.
 func Create(ctx context.Context, path string, o Options) (*FIFO, error) {
 	f, err := create(ctx, path, o)
 	if err != nil {
-		return nil, fmt.Errorf("create FIFO %s: %w", path, err)
+		return nil, fmt.Errorf("create FIFO %s: %w%s", path, err, whyNotMade(err, path))
 	}
 	return f, nil
+}
+
+// whyNotMade says what to do where the file system is the reason.
+func whyNotMade(err error, path string) string {
+	switch dir := folderOf(path); {
+	case errors.Is(err, unix.ENOSPC):
+		return fmt.Sprintf(": the file system has no inode or no block left (df -i %[1]s; df %[1]s): make room, or choose another folder", dir)
+	case errors.Is(err, unix.EDQUOT):
+		return ": the user's quota there is used up (quota(1)): make room, or choose another folder"
+	case errors.Is(err, unix.EROFS):
+		return ": choose a folder on another file system"
+	}
+	return ""
 }
 
 func create(ctx context.Context, path string, o Options) (*FIFO, error) {
@@ -159,7 +173,12 @@ func (f *FIFO) open(draft string, o Options) error {
 	}
 	f.hold, f.id = fd, identityOf(st)
 	if st.Uid != uint32(os.Geteuid()) {
-		return fmt.Errorf("replaced by uid %d while it was being opened: %w", st.Uid, unix.EPERM)
+		return fmt.Errorf("replaced by uid %d while it was being opened: %w: choose a folder that others may not write to", st.Uid, unix.EPERM)
+	}
+	// One that is in use elsewhere can be linked here, and would be given
+	// this mode (link(2); fs.protected_hardlinks forbids it).
+	if st.Nlink != 1 {
+		return fmt.Errorf("replaced by a link to another FIFO while it was being opened: %w: choose a folder that others may not write to", unix.EPERM)
 	}
 	if !o.Umask {
 		if err := unix.Fchmod(fd, uint32(o.Mode)); err != nil {
@@ -209,33 +228,51 @@ func (f *FIFO) Replaced() bool { return f.replaced }
 // It counts them in a copy that tee(2) makes, which takes nothing away. What
 // writers without packet mode have left is counted as one message with the
 // packet that follows.
+//
+// It fails with [unix.EPERM] where the user's share of pipe memory (pipe(7)) has
+// no room for the copy; then there are more messages than it returns.
 func (f *FIFO) Pending() (messages int, err error) {
+	messages, err = f.count()
+	if err != nil {
+		return messages, fmt.Errorf("count messages in FIFO %s: %w", f.path, err)
+	}
+	return messages, nil
+}
+
+func (f *FIFO) count() (messages int, err error) {
+	bytes, err := pipe.Buffered(f.hold)
+	if err != nil || bytes == 0 {
+		return 0, err
+	}
 	capacity, err := pipe.Capacity(f.hold)
 	if err != nil {
-		return 0, fmt.Errorf("count messages in FIFO %s: %w", f.path, err)
+		return 0, err
 	}
 	var scratch [2]int
 	if err := unix.Pipe2(scratch[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		return 0, fmt.Errorf("count messages in FIFO %s: %w", f.path, os.NewSyscallError("pipe2", err))
+		return 0, os.NewSyscallError("pipe2", err)
 	}
 	defer closeFD(scratch[0])
 	defer closeFD(scratch[1])
-	if _, err := pipe.SetCapacity(scratch[1], capacity); err != nil {
-		return 0, fmt.Errorf("count messages in FIFO %s: %w", f.path, err)
-	}
-	if _, err := unix.Tee(f.hold, scratch[1], math.MaxInt32, unix.SPLICE_F_NONBLOCK); err != nil && !errors.Is(err, unix.EAGAIN) {
-		return 0, fmt.Errorf("count messages in FIFO %s: %w", f.path, os.NewSyscallError("tee", err))
+	_, small := pipe.SetCapacity(scratch[1], capacity)
+	copied, err := unix.Tee(f.hold, scratch[1], math.MaxInt32, unix.SPLICE_F_NONBLOCK)
+	if err != nil && !errors.Is(err, unix.EAGAIN) {
+		return 0, os.NewSyscallError("tee", err)
 	}
 	buf := make([]byte, capacity+Atomic)
 	for {
 		n, err := retry(func() (int, error) { return unix.Read(scratch[0], buf) })
-		if err != nil {
-			return messages, nil // EAGAIN: all are counted
+		if err != nil { // EAGAIN: all of the copy is counted
+			break
 		}
 		if text, marked := f.mark.cut(buf[:n]); !marked || len(text) > 0 {
 			messages++
 		}
 	}
+	if int(copied) < bytes {
+		return messages, small // or somebody has read meanwhile
+	}
+	return messages, nil
 }
 
 // Remove unlinks the FIFO, unless its path by now names something else, which

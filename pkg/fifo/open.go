@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -73,9 +74,14 @@ func openFolder(dir string) (int, error) {
 	return fd, nil
 }
 
+// lockTime is how long a folder's lock is waited for. All who take it by this
+// package's code give it back in microseconds. But whoever may read the folder,
+// which in /tmp is everybody, may lock it, and keep it: nobody is to wait for that.
+const lockTime = 5 * time.Second
+
 // lockFolder opens the folder and takes its flock(2), which goes when the
-// descriptor is closed. ctx ends the wait for it, should there be one; a thread
-// then stays in flock(2) until the lock comes.
+// descriptor is closed. ctx and lockTime end the wait for it, should there be one;
+// a thread then stays in flock(2) until the lock comes.
 func lockFolder(ctx context.Context, dir string) (int, error) {
 	fd, err := openFolder(dir)
 	if err != nil {
@@ -85,6 +91,9 @@ func lockFolder(ctx context.Context, dir string) (int, error) {
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		locked := make(chan error, 1)
 		go func() { locked <- flock(fd, unix.LOCK_EX) }()
+		ctx, cancel := context.WithTimeoutCause(ctx, lockTime,
+			fmt.Errorf("for %v by now: %w: lslocks(8) shows which; end it, or choose another folder", lockTime, unix.EBUSY))
+		defer cancel()
 		select {
 		case err = <-locked:
 		case <-ctx.Done():
@@ -102,6 +111,11 @@ func lockFolder(ctx context.Context, dir string) (int, error) {
 	return fd, nil
 }
 
+// errNoInotify stands for an EMFILE that has nothing to do with the process's
+// descriptors.
+var errNoInotify = errors.New("inotify_init1: the user has as many inotify(7) instances as " +
+	"/proc/sys/fs/inotify/max_user_instances allows: end a program that has some, or raise it")
+
 // newInotify returns a descriptor of inotify(7), of which a user can have but
 // few.
 func newInotify() (int, error) {
@@ -109,11 +123,13 @@ func newInotify() (int, error) {
 	if err == nil {
 		return fd, nil
 	}
-	err = os.NewSyscallError("inotify_init1", err)
 	if errors.Is(err, unix.EMFILE) {
-		err = fmt.Errorf("%w: see /proc/sys/fs/inotify/max_user_instances", err)
+		if fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC); err == nil { // so there is a descriptor left
+			closeFD(fd)
+			return -1, errNoInotify
+		}
 	}
-	return -1, err
+	return -1, os.NewSyscallError("inotify_init1", err)
 }
 
 // retry repeats a system call that a signal interrupted. The Go runtime sends

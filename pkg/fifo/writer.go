@@ -230,6 +230,8 @@ func hasReader(fd int) bool {
 	return err == nil && set[0].Revents&unix.POLLERR == 0
 }
 
+var errNoProc = errors.New("to wait at a FIFO takes /proc: is it mounted?")
+
 // errReplaced says that the path names another FIFO than the one waited at.
 var errReplaced = errors.New("replaced")
 
@@ -278,7 +280,7 @@ func mustHaveReader(ctx context.Context, path string, fd int) error {
 	case ctx.Err() != nil:
 		err = context.Cause(ctx)
 	case hasReader(fd):
-		return nil // also where the folder may not be read
+		return nil // also where the folder may not be read, or is kept locked
 	default:
 		err = unix.ENXIO
 	}
@@ -312,6 +314,9 @@ func openBlocking(ctx context.Context, path string, changes <-chan struct{}) (in
 		fd, err := retry(func() (int, error) {
 			return unix.Open(procName(handle), unix.O_WRONLY|unix.O_CLOEXEC, 0)
 		})
+		if errors.Is(err, unix.ENOENT) { // the handle has an inode, whatever its name
+			err = errNoProc
+		}
 		opened <- opening{fd, os.NewSyscallError("open", err)}
 	}()
 	for {
@@ -352,7 +357,7 @@ func giveUp(ctx context.Context, path string, handle int, opened <-chan opening)
 	case ctx.Err() != nil:
 		go giveUp(context.WithoutCancel(ctx), path, handle, opened)
 		return
-	default: // the folder is gone, and with it those who wait there
+	default: // the folder is gone, or kept locked: others have to look again
 	}
 	both, err := retry(func() (int, error) {
 		return unix.Open(procName(handle), unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)

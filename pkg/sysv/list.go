@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -18,6 +20,9 @@ import (
 // meanwhile may or may not be listed.
 func List() ([]Info, error) {
 	text, err := os.ReadFile("/proc/sysvipc/shm")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list segments: %w: is /proc mounted?", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("list segments: %w", err)
 	}
