@@ -94,6 +94,9 @@ func Main(spec Spec) int {
 	// with EPIPE. Ignoring the signal instead would be inherited by children.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 
+	if err := enoughDescriptors(); err != nil {
+		return report(env.Log, spec.Name, err)
+	}
 	ctx, stop := signalContext(context.Background())
 	defer stop()
 	err := newApp(spec, env).RunContext(ctx, os.Args)
@@ -135,7 +138,7 @@ func report(log *Log, name string, err error) int {
 		log.Error().Msgf("%v: see %s --help", err, name)
 		return 2
 	default:
-		log.Error().Msg(err.Error())
+		log.Error().Msg(err.Error() + whatToDo(err))
 		return 1
 	}
 }
