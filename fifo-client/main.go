@@ -67,7 +67,7 @@ func sendCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 	}
 	s := &sender{
 		env:    env,
-		server: client.Server{Name: "fifo-server", Path: path, Wait: c.Duration("wait"), Quiet: c.Bool("quiet")},
+		server: client.Server{Name: "fifo-server", Path: path, Wait: c.Duration("wait"), Quiet: c.Bool("quiet"), Own: c.String("path") == ""},
 		prompt: len(messages) == 0 && isatty.IsTerminal(env.Stdin.Fd()) && !c.Bool("quiet"),
 	}
 	if c.Bool("explain") {

@@ -96,7 +96,7 @@ func sendCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 		torn:   c.Bool("torn"),
 		pause:  c.Duration("pause"),
 		size:   c.Int("size"),
-		server: client.Server{Name: "shm-server", Wait: c.Duration("wait"), Quiet: c.Bool("quiet")},
+		server: client.Server{Name: "shm-server", Wait: c.Duration("wait"), Quiet: c.Bool("quiet"), Own: c.String("fifo") == ""},
 		stdin:  len(messages) == 0,
 		prompt: len(messages) == 0 && isatty.IsTerminal(env.Stdin.Fd()) && !c.Bool("quiet"),
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -136,8 +137,12 @@ func attached(pid, shmid int) bool {
 	return false
 }
 
+// lockTime is how long the lock of the key path is waited for. Other servers keep
+// it for microseconds; but whoever may read the file may lock it, for good.
+const lockTime = 5 * time.Second
+
 // lock takes the flock(2) of a file or folder, and returns what gives it back.
-// Who else takes it keeps it for microseconds; ctx ends the wait nevertheless.
+// ctx and lockTime end the wait.
 func lock(ctx context.Context, path string) (unlock func(), err error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -146,10 +151,14 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 	if !info.IsDir() && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("key path %s: neither a file nor a folder: name another with --key-path", path)
 	}
-	file, err := os.Open(path)
+	// Should it be a FIFO by now, this does not block.
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("key path: %w", err)
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, lockTime,
+		fmt.Errorf("for %v by now: %w: lslocks(8) shows which; end it, or choose another --key-path", lockTime, unix.EBUSY))
+	defer cancel()
 	locked := make(chan error)
 	go func() {
 		err := unix.Flock(int(file.Fd()), unix.LOCK_EX)

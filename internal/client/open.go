@@ -1,9 +1,12 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,10 +22,55 @@ type Server struct {
 	Wait time.Duration
 	// Quiet says not to tell that there is a wait.
 	Quiet bool
+	// Own says that the FIFO is to be the caller's, as in a --dir.
+	Own bool
 }
 
-// Open opens the server's FIFO, whose Writer is then bound to ctx.
+// Open opens the server's FIFO, whose Writer is then bound to ctx, and refuses one
+// that somebody else could have put there to read what is sent.
 func (s Server) Open(ctx context.Context, log *command.Log) (*fifo.Writer, error) {
+	w, err := s.open(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.mustBeTrusted(w); err != nil {
+		_ = w.Close() // never fails
+		return nil, err
+	}
+	return w, nil
+}
+
+// mustBeTrusted looks at who made the FIFO. In a folder to which everybody may
+// write, as /tmp, that can be anybody, and must be the caller or the folder's
+// owner: it is the rule of fs.protected_fifos (proc_sys_fs(5)), which the kernel
+// applies only to open(2) with O_CREAT. Elsewhere, who may write to the folder is
+// for the user to know who has named the path.
+func (s Server) mustBeTrusted(w *fifo.Writer) error {
+	owner, err := w.Owner()
+	if err != nil {
+		return err
+	}
+	if owner == os.Geteuid() {
+		return nil
+	}
+	if s.Own {
+		return fmt.Errorf("FIFO %s belongs to uid %d, not to you (uid %d): %w: nothing was sent: to send to another user, give the path itself instead of --dir",
+			s.Path, owner, os.Geteuid(), unix.EPERM)
+	}
+	dir, _ := filepath.Split(s.Path)
+	dir = cmp.Or(dir, ".")
+	var folder unix.Stat_t
+	if err := unix.Stat(dir, &folder); err != nil {
+		return fmt.Errorf("folder %s: %w", dir, os.NewSyscallError("stat", err))
+	}
+	if folder.Mode&0o002 != 0 && owner != int(folder.Uid) {
+		return fmt.Errorf("FIFO %s belongs to uid %d, and in %s anybody can make one and read what you send: %w: nothing was sent: let %s make it in a folder that only its user may write to",
+			s.Path, owner, dir, unix.EPERM, s.Name)
+	}
+	return nil
+}
+
+func (s Server) open(ctx context.Context, log *command.Log) (*fifo.Writer, error) {
 	w, err := fifo.OpenWriter(ctx, s.Path, fifo.NoWait)
 	if s.Wait == 0 || !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENXIO) {
 		return w, err
