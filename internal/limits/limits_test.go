@@ -1,0 +1,285 @@
+package limits
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/pkg/fork"
+	"example.com/ipcsuite/pkg/sysv"
+)
+
+// mustBeEmpty fails if something is left where a server was.
+func mustBeEmpty(t *testing.T, dir string) {
+	t.Helper()
+	if got := names(t, dir); got != nil {
+		t.Errorf("the folder holds %q", got)
+	}
+	key, err := sysv.Ftok(dir, 306)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err := sysv.Open(key, 0); err == nil {
+		t.Errorf("segment %d is left", s.ID())
+	}
+}
+
+func TestDescriptorsRunOut(t *testing.T) {
+	t.Parallel()
+	for _, binary := range []string{"fifo-server --keep-alive", "shm-server", "fifo-client hello", "shm-client hello", "pipe-demo"} {
+		// Fewer than the Go runtime takes, fewer than any binary, fewer than
+		// these take.
+		limits := []int{0, 5, 8, 14}
+		if strings.Contains(binary, "client") { // which could go on with the last
+			limits = limits[:3]
+		}
+		for _, n := range limits {
+			t.Run(fmt.Sprint(binary, " ", n), func(t *testing.T) {
+				t.Parallel()
+				dir := t.TempDir()
+				if err := os.Chmod(dir, 0o700); err != nil {
+					t.Fatal(err)
+				}
+				// The shell needs some itself, until it has become the binary.
+				cmd := shell(`ulimit -n $1; shift; exec "$@"`, append([]string{fmt.Sprint(n)}, strings.Fields(binary)...)...)
+				cmd.Args[5], _ = exec.LookPath(cmd.Args[5])
+				cmd.Env = append(os.Environ(), "IPC_DIR="+dir)
+				p := start(t, cmd)
+				_, stderr := p.exits(1)
+				contains(t, stderr, "too many open files", fmt.Sprintf("this process may have %d: allow more with ulimit -n", n))
+				if strings.Contains(stderr, "goroutine") || strings.Count(stderr, "Error") != 1 {
+					t.Errorf("not one line of error:\n%s", stderr)
+				}
+				mustBeEmpty(t, dir)
+			})
+		}
+	}
+}
+
+// A user who has more pipes than fs.pipe-user-pages-soft gets new ones of two pages,
+// and cannot enlarge any.
+func TestMemoryForPipesRunsOut(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	hoard := start(t, as(hoarder, fork.Command("hoard")))
+	hoard.says("full")
+	dir := folder(t, hoarder, 0o700)
+	binary := func(args ...string) *exec.Cmd {
+		return as(hoarder, with(args, "--dir", dir))
+	}
+	const lines = 2000
+	input := func(client *exec.Cmd) *exec.Cmd {
+		return as(hoarder, shell(`seq 1 `+fmt.Sprint(lines)+` | "$@"`, client.Args...))
+	}
+	for _, pair := range []string{"fifo", "shm"} {
+		t.Run(pair+" goes on", func(t *testing.T) {
+			server := start(t, binary(pair+"-server"))
+			server.logs("waiting for a client")
+			client := start(t, input(binary(pair+"-client")))
+			out, _ := server.exits(0)
+			client.exits(0)
+			for n := 1; n <= lines; n++ {
+				if !strings.Contains(out, fmt.Sprint(n, "\n")) {
+					t.Fatalf("line %d is missing of what was printed", n)
+				}
+			}
+			mustBeEmpty(t, dir)
+		})
+	}
+	t.Run("a capacity that was asked for is refused", func(t *testing.T) {
+		run(t, 1, binary("fifo-server", "--pipe-size", "1048576"),
+			"set capacity of FIFO", "to 1048576 bytes", "/proc/sys/fs/pipe-user-pages-soft", "ask for less")
+		mustBeEmpty(t, dir)
+	})
+	// What --pipe-size above the machine's limit says is another thing.
+	run(t, 1, binary("fifo-server", "--pipe-size", "1073741824"), "/proc/sys/fs/pipe-max-size is")
+	mustBeEmpty(t, dir)
+}
+
+// The messages in a FIFO are counted in a copy, which takes pipe memory too.
+func TestMessagesAreCountedWithoutMemoryForPipes(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	dir := folder(t, hoarder+1, 0o700)
+	out, _ := start(t, as(hoarder+1, fork.Command("count", filepath.Join(dir, "fifo")))).exits(0)
+	var least int
+	if n, err := fmt.Sscanf(out, "of none 0 <nil>\nof 100 %d true\nof 1 1 <nil>\n", &least); n != 1 || err != nil || least < 1 || least >= 100 {
+		t.Errorf("said %q: %v", out, err)
+	}
+}
+
+// inNamespaces makes a command one of root's with namespaces of its own.
+func inNamespaces(flags uintptr, cmd *exec.Cmd) *exec.Cmd {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: flags}
+	return cmd
+}
+
+func TestSegmentsRunOut(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	for limit, want := range map[string]string{
+		"shmmni": "SHMMNI, the number of segments, is 0 (sysctl kernel.shmmni)",
+		"shmall": "SHMALL, the pages in all segments together, is 0 (sysctl kernel.shmall)",
+		"shmmax": "SHMMAX, the largest size of a segment, is 0 bytes (sysctl kernel.shmmax)",
+	} {
+		t.Run(limit, func(t *testing.T) {
+			t.Parallel()
+			dir := folder(t, 0, 0o700)
+			run(t, 1, inNamespaces(unix.CLONE_NEWIPC,
+				shell(`echo 0 >/proc/sys/kernel/$1; exec shm-server --dir "$2"`, limit, dir)), want, "create segment of 4096 bytes with key 0x")
+			mustBeEmpty(t, dir)
+		})
+	}
+}
+
+func TestFileSystemIsFullOrReadOnly(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	for what, mount := range map[string]struct{ script, error, advice string }{
+		"full":      {`mount -t tmpfs -o mode=755,nr_inodes=2 none "$1"; touch "$1/last"`, "mkfifo: no space left on device", "(df -i DIR/; df DIR/): make room, or choose another folder"},
+		"read-only": {`mount -t tmpfs -o mode=755,ro none "$1"`, "mkfifo: read-only file system", "choose a folder on another file system"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			dir := folder(t, 0, 0o700)
+			on := func(command string) *exec.Cmd {
+				return inNamespaces(unix.CLONE_NEWNS, shell(mount.script+"; exec "+command, dir))
+			}
+			advice := strings.ReplaceAll(mount.advice, "DIR", dir)
+			run(t, 1, on(`fifo-server --path "$1/fifo"`), dir+"/fifo", mount.error, advice)
+			run(t, 1, on(`shm-server --fifo "$1/fifo" --key-path "$1"`), dir+"/fifo", mount.error, advice, "detached and removed segment")
+			for _, binary := range []string{"fifo-server", "shm-server", "fifo-client", "shm-client"} {
+				run(t, 1, on(binary+` --dir "$1/new"`), "make folder: mkdir "+dir+"/new", "name another with --dir")
+			}
+		})
+	}
+}
+
+// What a read-only file system does not forbid is to use a FIFO on it.
+func TestClientOnAReadOnlyFileSystem(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	dir := folder(t, 0, 0o700)
+	server := start(t, exec.Command("fifo-server", "--dir", dir))
+	server.logs("waiting for a client")
+	run(t, 0, inNamespaces(unix.CLONE_NEWNS,
+		shell(`mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"; exec fifo-client --dir "$1" hello`, dir)))
+	out, _ := server.exits(0)
+	contains(t, out, "client say : hello")
+}
+
+// Without /proc no process can start itself anew, as the readers are, and nothing
+// can be explained; the rest works.
+func TestWithoutProc(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	root := folder(t, 0, 0o755)
+	run(t, 0, shell(`mkdir -p "$1/bin" "$1/dev" "$1/tmp"; cp "$2"/* "$1/bin"; : >"$1/dev/null"`, root, bin))
+	const dir = "/tmp/ipcsuite"
+	inside := func(args ...string) *exec.Cmd {
+		cmd := with(args, "--dir", dir)
+		cmd.Path = "/bin/" + args[0]
+		cmd.Dir = "/"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Unshareflags: unix.CLONE_NEWIPC}
+		return cmd
+	}
+	t.Run("readers cannot be started", func(t *testing.T) {
+		run(t, 1, inside("fifo-server"), "start readers: fork: this program's own executable cannot be found, is /proc mounted?")
+		demo := inside("pipe-demo")
+		demo.Args = demo.Args[:1]
+		run(t, 1, demo, "start child: fork: this program's own executable cannot be found, is /proc mounted?")
+	})
+	t.Run("segments cannot be listed", func(t *testing.T) {
+		ls := inside("shm-server", "ls")
+		ls.Args = []string{"shm-server", "ls"}
+		run(t, 1, ls, "list segments", "is /proc mounted?")
+	})
+	t.Run("a client cannot wait at a FIFO", func(t *testing.T) {
+		run(t, 0, shell(`mkdir -p -m 0700 "$1"; mkfifo -m 0600 "$1/fifo.ipc"`, root+dir))
+		run(t, 1, inside("fifo-client", "--wait", "1m", "hello"), "to wait at a FIFO takes /proc: is it mounted?")
+		if err := os.Remove(root + dir + "/fifo.ipc"); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Run("shared memory works, and says what it does not see", func(t *testing.T) {
+		server := inside("shm-server", "--explain")
+		server.SysProcAttr.Unshareflags = 0 // with the client
+		s := start(t, server)
+		s.logs("cannot be seen: open /proc/sysvipc/shm: no such file or directory")
+		s.logs("waiting for a client")
+		client := inside("shm-client", "hello", "quit")
+		client.SysProcAttr.Unshareflags = 0
+		run(t, 0, client)
+		out, _ := s.exits(0)
+		if out != "hello\nquit\n" {
+			t.Errorf("printed %q", out)
+		}
+		if got := names(t, root+dir); got != nil {
+			t.Errorf("left %q", got)
+		}
+	})
+}
+
+// A container's seccomp filter may have kcmp(2) fail, as one that does not know the
+// call or as one that forbids it.
+func TestWithoutKcmp(t *testing.T) {
+	t.Parallel()
+	for _, filter := range []struct {
+		errno unix.Errno
+		why   string
+	}{
+		{unix.EPERM, "kcmp(2): operation not permitted (a look into a process needs the same user, or CAP_SYS_PTRACE, and a seccomp filter that lets it pass)"},
+		{unix.ENOSYS, "kcmp(2): function not implemented (the kernel was built without it, or a seccomp filter hides it)"},
+	} {
+		t.Run(unix.ErrnoName(filter.errno), func(t *testing.T) {
+			t.Parallel()
+			forbid := func(args ...string) *exec.Cmd {
+				return fork.Command("forbid", append([]string{fmt.Sprint(int(filter.errno))}, args...)...)
+			}
+			dir := filepath.Join(t.TempDir(), "dir")
+			server := start(t, forbid("fifo-server", "--explain", "--dir", dir))
+			server.logs("waiting for a client")
+			_, stderr := start(t, forbid("fifo-client", "--explain", "--dir", dir, "hello")).exits(0)
+			contains(t, stderr, "share an open file description: cannot be seen: "+filter.why)
+			out, stderr := server.exits(0)
+			contains(t, out, "client say : hello")
+			contains(t, stderr, "share an open file description: cannot be seen: "+filter.why)
+
+			out, _ = start(t, forbid("pipe-demo", "facts", "shared-description")).exits(0)
+			contains(t, out, "fact shared-description: PASS", "Not shown here: whether descriptions are the same, other than by their flags: "+filter.why)
+		})
+	}
+}
+
+// On one processor, to spin is to keep the other side from it.
+func TestOneProcessor(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"fifo", "shm"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "dir")
+			server := start(t, fork.Command("pin", name+"-server", "--dir", dir))
+			server.logs("waiting for a client")
+			const lines = 20000
+			client := start(t, shell(fmt.Sprintf(`seq 1 %d | taskset -c 0 %s-client --dir "$1"`, lines, name), dir))
+			out, _ := server.exits(0)
+			client.exits(0)
+			seen := 0
+			for range strings.Lines(out) {
+				seen++
+			}
+			if name == "fifo" {
+				seen -= 3 // each reader's last line
+			}
+			if seen != lines {
+				t.Errorf("%d lines were printed, want %d", seen, lines)
+			}
+		})
+	}
+}
