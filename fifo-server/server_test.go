@@ -711,7 +711,7 @@ func TestFolderThatMayNotBeWrittenToIsNamed(t *testing.T) {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 		return startCmd(t, dir, cmd)
 	}
-	says(t, nobody("fifo-server", "--path", dir+"/fifo").exit(1), "Error .*"+dir+"/fifo: mkfifo: permission denied")
+	says(t, nobody("fifo-server", "--path", dir+"/fifo").exit(1), "Error .*"+dir+"/fifo: "+dir+"/.fifo.new: mkdir: permission denied")
 	says(t, nobody("fifo-server").exit(1), "Error .*folder "+dir+": it belongs to uid 0, not to you")
 	// The FIFO of another, that may not be opened.
 	s := start(t, dir, "fifo-server", "--path", dir+"/fifo")

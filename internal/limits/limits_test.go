@@ -142,8 +142,8 @@ func TestFileSystemIsFullOrReadOnly(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
 	for what, mount := range map[string]struct{ script, error, advice string }{
-		"full":      {`mount -t tmpfs -o mode=755,nr_inodes=2 none "$1"; touch "$1/last"`, "mkfifo: no space left on device", "(df -i DIR/; df DIR/): make room, or choose another folder"},
-		"read-only": {`mount -t tmpfs -o mode=755,ro none "$1"`, "mkfifo: read-only file system", "choose a folder on another file system"},
+		"full":      {`mount -t tmpfs -o mode=755,nr_inodes=2 none "$1"; touch "$1/last"`, "no space left on device", "(df -i DIR/; df DIR/): make room, or choose another folder"},
+		"read-only": {`mount -t tmpfs -o mode=755,ro none "$1"`, "read-only file system", "choose a folder on another file system"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()

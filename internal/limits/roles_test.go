@@ -139,10 +139,11 @@ func makeSegment(args []string) error {
 	return nil
 }
 
-// swap PATH TARGET FIFO replaces the FIFO that Create makes for PATH, as soon as it
-// is there under its first name: by a FIFO of its own, by another name of FIFO, and
-// by a link to TARGET. On the one processor that it has in common with the other
-// side, which has just caused the event that wakes it, it often comes first.
+// swap PATH TARGET FIFO replaces the draft folder in which Create makes the FIFO for
+// PATH, as soon as it is there: by a folder of its own, by a link to the folder
+// TARGET, and by another name of FIFO; and puts these at PATH too. On the one
+// processor that it has in common with the other side, which has just caused the
+// event that wakes it, it often comes first.
 func swap(args []string) error {
 	path, target, other := args[0], args[1], args[2]
 	dir, base := filepath.Split(path)
@@ -164,9 +165,10 @@ func swap(args []string) error {
 	}()
 	fmt.Println("swapping")
 	puts := []func() error{
-		func() error { return unix.Mkfifo(mine, 0o666) },
-		func() error { return os.Link(other, mine) },
+		func() error { return os.Mkdir(mine, 0o777) },
 		func() error { return os.Symlink(target, mine) },
+		func() error { return os.Link(other, mine) },
+		func() error { return unix.Mkfifo(mine, 0o666) },
 	}
 	var events [4096]byte
 	for i := 0; ; i++ {
@@ -178,7 +180,9 @@ func swap(args []string) error {
 			}
 			there = unix.Access(draft, unix.F_OK) == nil
 		}
-		_ = unix.Rename(mine, draft)
+		_ = unix.Rename(draft, fmt.Sprintf("%staken%d", dir, i))
+		_ = unix.Rename(mine, []string{draft, path}[i/len(puts)%2])
+		_ = os.RemoveAll(mine)
 	}
 }
 
@@ -194,6 +198,9 @@ func createOften(args []string) error {
 		f, err := fifo.Create(never, args[0], fifo.Options{Mode: 0o640})
 		if err != nil {
 			refused++
+			// Make room for the next.
+			_ = os.Remove(args[0])
+			_ = os.Remove(filepath.Join(filepath.Dir(args[0]), ".fifo.new"))
 			continue
 		}
 		for fd := 3; fd < 64; fd++ {

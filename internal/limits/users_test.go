@@ -79,9 +79,9 @@ func TestPathTakenByAnotherUser(t *testing.T) {
 		"a link to the victim's file":   {"fifo", `ln -s "$2/file" "$1"`, "symbolic link"},
 		"a link to the victim's FIFO":   {"fifo", `ln -s "$2/stale" "$1"`, "symbolic link"},
 		"a link to nothing":             {"fifo", `ln -s "$2/nothing" "$1"`, "symbolic link"},
-		"a FIFO in the draft's place":   {draft, `mkfifo "$1"; chmod 0666 "$1"`, draft + ": it belongs to uid 65533: operation not permitted"},
-		"a link in the draft's place":   {draft, `ln -s "$2/file" "$1"`, draft + ": file exists: it is a symbolic link"},
-		"a folder in the draft's place": {draft, `mkdir "$1"`, draft + ": file exists: it is a folder"},
+		"a FIFO in the draft's place":   {draft, `mkfifo "$1"; chmod 0666 "$1"`, draft + ": something is in the way: file exists"},
+		"a link in the draft's place":   {draft, `ln -s "$2" "$1"`, draft + ": something is in the way: file exists"},
+		"a folder in the draft's place": {draft, `mkdir -m 0777 "$1"`, draft + ": it belongs to uid 65533: operation not permitted"},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
@@ -114,6 +114,10 @@ func TestHardLinkToAnotherFIFOOfTheVictims(t *testing.T) {
 			for _, state := range []string{"dead", "live"} {
 				t.Run(state, func(t *testing.T) {
 					t.Parallel()
+					refusal := "served by live process"
+					if name == ".fifo.new" {
+						refusal = "something is in the way"
+					}
 					dir, victims := sticky(t), folder(t, victim, 0o700)
 					other := filepath.Join(victims, "other")
 					if state == "live" {
@@ -127,9 +131,9 @@ func TestHardLinkToAnotherFIFOOfTheVictims(t *testing.T) {
 						t.Fatal(err)
 					}
 					server := start(t, as(victim, exec.Command("fifo-server", "--mode", "0666", "--path", filepath.Join(dir, "fifo"))))
-					if state == "live" {
+					if state == "live" || name == ".fifo.new" {
 						_, stderr := server.exits(1)
-						contains(t, stderr, "served by live process")
+						contains(t, stderr, refusal)
 					} else {
 						server.logs("waiting for a client")
 						server.signal(syscall.SIGTERM)
@@ -159,7 +163,7 @@ func TestFIFOReplacedWhileItIsMade(t *testing.T) {
 			t.Parallel()
 			dir, victims := folder(t, 0, 0o777), folder(t, victim, 0o755)
 			path, target, other := filepath.Join(dir, "fifo"), filepath.Join(victims, "target"), filepath.Join(victims, "other")
-			run(t, 0, as(victim, shell(`touch "$1"; chmod 0600 "$1"; mkfifo -m 0600 "$2"`, target, other)))
+			run(t, 0, as(victim, shell(`mkdir -m 0700 "$1"; mkfifo -m 0600 "$2"`, target, other)))
 			swapper := start(t, as(uid, fork.Command("swap", path, target, other)))
 			swapper.says("swapping")
 			const times = "2000"
@@ -169,10 +173,11 @@ func TestFIFOReplacedWhileItIsMade(t *testing.T) {
 				t.Errorf("said %q", stdout)
 			}
 			swapper.exits(0)
-			for _, name := range []string{target, other} {
-				if info, err := os.Stat(name); err != nil || info.Mode().Perm() != 0o600 {
-					t.Errorf("%s: %v, %v; want mode 0600 as before", name, info.Mode(), err)
-				}
+			if info, err := os.Stat(other); err != nil || info.Mode() != os.ModeNamedPipe|0o600 {
+				t.Errorf("the other FIFO: %v, %v; want mode 0600 as before", info.Mode(), err)
+			}
+			if got := names(t, target); got != nil {
+				t.Errorf("the folder that was linked to holds %q", got)
 			}
 		})
 	}

@@ -50,8 +50,9 @@ type Options struct {
 }
 
 // Create makes a FIFO at path and holds a read end of it. Whoever sees the FIFO
-// finds it served and with its final mode: it is made under another name, the
-// path's with a dot before and ".new" behind it, and moved when it is ready.
+// finds it served and with its final mode: it is made in a folder of its own, whose
+// name is the path's with a dot before and ".new" behind it, and moved when it is
+// ready.
 //
 // What is at path already decides:
 //   - nothing: the FIFO is made;
@@ -122,31 +123,32 @@ func create(ctx context.Context, path string, o Options) (*FIFO, error) {
 	return f, nil
 }
 
-// makeReady makes the FIFO under another name and then moves it to its path, so
-// that no client meets one that is not served yet or has less than its mode.
+// name is that of the FIFO in the draft folder.
+const name = "fifo"
+
+// makeReady makes the FIFO in a draft folder and then moves it to its path, so that
+// no client meets one that is not served yet or has less than its mode. Nobody else
+// can reach into the draft folder, and so what is opened there is what was made.
 func (f *FIFO) makeReady(o Options) error {
 	dir, base := filepath.Split(f.path)
 	draft := dir + "." + base + ".new"
-	err := unix.Mkfifo(draft, uint32(o.Mode))
-	if errors.Is(err, unix.EEXIST) {
-		// Left by a Create that was killed: nobody else is at it, the folder
-		// is locked.
-		if err := f.mustBeStale(draft); err != nil {
-			return fmt.Errorf("%s: %w", draft, err)
-		}
-		_ = unix.Unlink(draft) // a failure shows at once
-		err = unix.Mkfifo(draft, uint32(o.Mode))
-	}
+	room, err := openDraft(draft)
 	if err != nil {
+		return err
+	}
+	defer closeFD(room)
+	defer unix.Rmdir(draft)          //nolint:errcheck // it is in nobody's way
+	_ = unix.Unlinkat(room, name, 0) // left by a Create that was killed
+	if err := unix.Mkfifoat(room, name, uint32(o.Mode)); err != nil {
 		return os.NewSyscallError("mkfifo", err)
 	}
-	defer unix.Unlink(draft) //nolint:errcheck // after rename(2) it is gone
-	if err := f.open(draft, o); err != nil {
+	defer unix.Unlinkat(room, name, 0) //nolint:errcheck // after rename(2) it is gone
+	if err := f.open(room, o); err != nil {
 		return err
 	}
 	// link(2) never replaces what is at the path; rename(2) does, and without
 	// a moment in which nothing is there.
-	err = unix.Link(draft, f.path)
+	err = unix.Linkat(room, name, unix.AT_FDCWD, f.path, 0)
 	if !errors.Is(err, unix.EEXIST) {
 		return os.NewSyscallError("link", err)
 	}
@@ -154,34 +156,76 @@ func (f *FIFO) makeReady(o Options) error {
 		return err
 	}
 	f.replaced = true
-	return os.NewSyscallError("rename", unix.Rename(draft, f.path))
+	return os.NewSyscallError("rename", unix.Renameat(room, name, unix.AT_FDCWD, f.path))
 }
 
-// open opens the read end of what was just made. The folder may be shared
-// with other users: what is found is checked, not trusted.
-func (f *FIFO) open(draft string, o Options) error {
-	fd, st, err := openChecked(draft, unix.O_RDONLY)
+// openDraft makes the draft folder, or takes that of a Create that was killed:
+// nobody else is at it, the folder around it is locked. What others may have put
+// there is checked, not trusted.
+func openDraft(draft string) (int, error) {
+	err := unix.Mkdir(draft, 0o700)
+	made := err == nil
+	if !made && !errors.Is(err, unix.EEXIST) {
+		return -1, fmt.Errorf("%s: %w", draft, os.NewSyscallError("mkdir", err))
+	}
+	refuse := func(why string, err error) error {
+		return fmt.Errorf("%s: %s: %w: choose another path", draft, why, err)
+	}
+	open := func() (int, error) {
+		return unix.Open(draft, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	}
+	room, err := retry(open)
+	if made && errors.Is(err, unix.EACCES) {
+		// A umask can take even the owner's rights.
+		if err := unix.Fchmodat(unix.AT_FDCWD, draft, 0o700, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+			return -1, os.NewSyscallError("fchmodat", err)
+		}
+		room, err = retry(open)
+	}
+	switch {
+	case errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
+		return -1, refuse("something is in the way", unix.EEXIST)
+	case err != nil:
+		return -1, fmt.Errorf("%s: %w", draft, os.NewSyscallError("open", err))
+	}
+	var st unix.Stat_t
+	err = os.NewSyscallError("fstat", unix.Fstat(room, &st))
+	switch {
+	case err != nil:
+	case st.Uid != uint32(os.Geteuid()):
+		err = refuse(fmt.Sprintf("it belongs to uid %d", st.Uid), unix.EPERM)
+	case st.Mode&0o077 != 0:
+		err = refuse("others may reach into it", unix.EPERM)
+	default:
+		return room, nil
+	}
+	closeFD(room)
+	return -1, err
+}
+
+// open opens the read end of what was just made in the draft folder.
+func (f *FIFO) open(room int, o Options) (err error) {
+	open := func() (int, error) {
+		return unix.Openat(room, name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	}
+	f.hold, err = retry(open)
 	if errors.Is(err, unix.EACCES) && !o.Umask {
 		// A umask can take even the owner's right to read.
-		if err = unix.Fchmodat(unix.AT_FDCWD, draft, uint32(o.Mode), unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		if err := unix.Fchmodat(room, name, uint32(o.Mode), unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return os.NewSyscallError("fchmodat", err)
 		}
-		fd, st, err = openChecked(draft, unix.O_RDONLY)
+		f.hold, err = retry(open)
 	}
 	if err != nil {
-		return err
+		return os.NewSyscallError("open", err)
 	}
-	f.hold, f.id = fd, identityOf(st)
-	if st.Uid != uint32(os.Geteuid()) {
-		return fmt.Errorf("replaced by uid %d while it was being opened: %w: choose a folder that others may not write to", st.Uid, unix.EPERM)
+	var st unix.Stat_t
+	if err := unix.Fstat(f.hold, &st); err != nil {
+		return os.NewSyscallError("fstat", err)
 	}
-	// One that is in use elsewhere can be linked here, and would be given
-	// this mode (link(2); fs.protected_hardlinks forbids it).
-	if st.Nlink != 1 {
-		return fmt.Errorf("replaced by a link to another FIFO while it was being opened: %w: choose a folder that others may not write to", unix.EPERM)
-	}
+	f.id = identityOf(&st)
 	if !o.Umask {
-		if err := unix.Fchmod(fd, uint32(o.Mode)); err != nil {
+		if err := unix.Fchmod(f.hold, uint32(o.Mode)); err != nil {
 			return os.NewSyscallError("fchmod", err)
 		}
 	}

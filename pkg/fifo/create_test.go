@@ -147,7 +147,7 @@ func TestCreateSaysWhatIsWrongWithTheFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 		expectSaid(t, start(t, asNobody(t, fork.Command("serve", path))),
-			"error: create FIFO "+path+": mkfifo: permission denied")
+			"error: create FIFO "+path+": "+filepath.Dir(path)+"/.fifo.new: mkdir: permission denied")
 	})
 	t.Run("it may not be read", func(t *testing.T) {
 		t.Parallel()
@@ -228,26 +228,56 @@ func TestFreshFIFOIsNotReplaced(t *testing.T) {
 func TestDraftOfACreateThatWasKilledIsReplaced(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	stale(t, filepath.Join(filepath.Dir(path), ".fifo.new"))
-	if f := create(t, path); f.Replaced() {
-		t.Error("Replaced is true")
+	draft := filepath.Join(filepath.Dir(path), ".fifo.new")
+	for _, step := range []string{"before it made the FIFO", "before it moved it"} {
+		if err := os.Mkdir(draft, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if step == "before it moved it" {
+			stale(t, filepath.Join(draft, "fifo"))
+		}
+		f := create(t, path)
+		if f.Replaced() {
+			t.Error("Replaced is true")
+		}
+		expectNames(t, filepath.Dir(path), "fifo")
+		if err := f.Remove(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	expectNames(t, filepath.Dir(path), "fifo")
 }
 
-func TestFileInThePlaceOfTheDraftIsKept(t *testing.T) {
+func TestWhatIsInThePlaceOfTheDraftIsKept(t *testing.T) {
 	t.Parallel()
-	path := tempPath(t)
-	draft := filepath.Join(filepath.Dir(path), ".fifo.new")
-	if err := os.WriteFile(draft, nil, 0o600); err != nil {
-		t.Fatal(err)
+	for name, tt := range map[string]struct {
+		make func(draft string) error
+		want error
+	}{
+		"a file":              {func(draft string) error { return os.WriteFile(draft, nil, 0o600) }, unix.EEXIST},
+		"a FIFO":              {func(draft string) error { return unix.Mkfifo(draft, 0o600) }, unix.EEXIST},
+		"a link to a folder":  {func(draft string) error { return os.Symlink(".", draft) }, unix.EEXIST},
+		"a link to nothing":   {func(draft string) error { return os.Symlink("nothing", draft) }, unix.EEXIST},
+		"a folder for others": {func(draft string) error { return errors.Join(os.Mkdir(draft, 0o700), os.Chmod(draft, 0o755)) }, unix.EPERM},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			path := tempPath(t)
+			draft := filepath.Join(filepath.Dir(path), ".fifo.new")
+			if err := tt.make(draft); err != nil {
+				t.Fatal(err)
+			}
+			before := lstat(t, draft)
+			_, err := fifo.Create(context.Background(), path, fifo.Options{})
+			want(t, err, tt.want)
+			if err == nil || !strings.Contains(err.Error(), draft) {
+				t.Errorf("error %v does not name %s", err, draft)
+			}
+			if lstat(t, draft) != before {
+				t.Error("it has changed")
+			}
+			expectNames(t, filepath.Dir(path), ".fifo.new")
+		})
 	}
-	_, err := fifo.Create(context.Background(), path, fifo.Options{})
-	want(t, err, unix.EEXIST)
-	if err == nil || !strings.Contains(err.Error(), draft) {
-		t.Errorf("error %v does not name %s", err, draft)
-	}
-	expectNames(t, filepath.Dir(path), ".fifo.new")
 }
 
 func TestServerThatWasKilledLeavesAFIFOThatIsReplaced(t *testing.T) {

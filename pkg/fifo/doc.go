@@ -32,9 +32,9 @@
 // of other users and in other containers. The kernel takes the lock away with the
 // process.
 //
-// Whoever sees the FIFO at its path can use it at once. It is made under another
-// name, opened and given its mode, which is the one that was asked for whatever
-// the umask, and only then moved.
+// Whoever sees the FIFO at its path can use it at once. It is made in a folder into
+// which nobody else can reach, opened and given its mode, which is the one that was
+// asked for whatever the umask, and only then moved.
 //
 // # Messages
 //

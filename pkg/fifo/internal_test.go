@@ -3,7 +3,6 @@ package fifo
 import (
 	"bytes"
 	"context"
-	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -141,46 +140,5 @@ func TestDescriptorsOpenForReadingAreTold(t *testing.T) {
 			t.Errorf("flags %#o: %v, want %v", flags, got, want)
 		}
 		closeFD(fd)
-	}
-}
-
-// What Create has made can be replaced before it opens it, in a folder in which
-// others may do so.
-func TestFIFOReplacedBeforeItIsOpenedIsRefused(t *testing.T) {
-	t.Parallel()
-	for name, replace := range map[string]func(t *testing.T, draft string) error{
-		"by that of another user": func(t *testing.T, draft string) error {
-			if os.Geteuid() != 0 {
-				t.Skip("NOT TESTED: only root can give a FIFO away")
-			}
-			return errors.Join(unix.Mkfifo(draft, 0o600), os.Chown(draft, 65534, 65534))
-		},
-		"by a link to another": func(_ *testing.T, draft string) error {
-			return errors.Join(unix.Mkfifo(draft+".other", 0o600), os.Link(draft+".other", draft))
-		},
-		"by a symbolic link": func(_ *testing.T, draft string) error {
-			return errors.Join(unix.Mkfifo(draft+".other", 0o600), os.Symlink(draft+".other", draft))
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			dir := t.TempDir()
-			draft := filepath.Join(dir, "draft")
-			if err := replace(t, draft); err != nil {
-				t.Fatal(err)
-			}
-			folder, err := openFolder(dir)
-			if err != nil {
-				t.Fatal(err)
-			}
-			f := &FIFO{path: draft, folder: folder, hold: -1, keep: -1}
-			defer f.Close()
-			if err := f.open(draft, Options{Mode: 0o666}); !errors.Is(err, unix.EPERM) && !errors.Is(err, ErrNotFIFO) {
-				t.Errorf("error is %v", err)
-			}
-			if info, err := os.Stat(draft); err != nil || info.Mode().Perm() != 0o600 {
-				t.Errorf("mode %v, %v; want 0600 as before", info.Mode(), err)
-			}
-		})
 	}
 }
