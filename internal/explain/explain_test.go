@@ -279,6 +279,32 @@ func TestSegmentRowCountsAttachments(t *testing.T) {
 	wantLine(t, explain.Segment(id), `no such row$`)
 }
 
+func TestAHandleIsNoEnd(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	handle, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(handle)
+	end, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(end)
+	fifo, err := explain.OfPath(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := explain.FD{PID: os.Getpid(), FD: end}
+	if ends, err := fifo.Ends(os.Getpid()); err != nil || len(ends) != 1 || ends[0] != want {
+		t.Errorf("ends are %v, %v; want %v alone", ends, err, want)
+	}
+}
+
 // endedProcess returns a pid that was in use a moment ago.
 func endedProcess(t *testing.T) int {
 	t.Helper()

@@ -95,6 +95,10 @@ func (o Object) Ends(pid int) ([]FD, error) {
 		if err != nil {
 			return nil, err
 		}
+		// A handle is no end: a client that waits for its server has one.
+		if flags, err := StatusFlags(pid, fd); err == nil && flags&unix.O_PATH != 0 {
+			continue
+		}
 		ends = append(ends, FD{pid, fd})
 	}
 	slices.SortFunc(ends, func(a, b FD) int { return cmp.Compare(a.FD, b.FD) })
