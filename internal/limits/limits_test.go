@@ -283,3 +283,98 @@ func TestOneProcessor(t *testing.T) {
 		})
 	}
 }
+
+// memoryCgroup makes a group whose processes may have so much memory, and returns
+// its folder and the file that says how much they have.
+func memoryCgroup(t *testing.T, bytes int) (dir, usage string) {
+	t.Helper()
+	root, limit, usage := "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		root, limit, usage = "/sys/fs/cgroup", "memory.max", "memory.current"
+	}
+	dir = filepath.Join(root, fmt.Sprintf("ipcsuite-%d-%s", os.Getpid(), strings.ReplaceAll(t.Name(), "/", "-")))
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		// The last process may still be on its way out.
+		run(t, 0, shell(`for i in $(seq 100); do rmdir "$1" && exit; sleep 0.05; done 2>/dev/null; exit 1`, dir))
+	})
+	write := func(name string, n int) error {
+		return os.WriteFile(filepath.Join(dir, name), []byte(fmt.Sprint(n)), 0)
+	}
+	if err := write(limit, bytes); err != nil {
+		t.Fatal(err)
+	}
+	// Without swap, of which a kernel need not know.
+	_, _ = write("memory.memsw.limit_in_bytes", bytes), write("memory.swap.max", 0)
+	return dir, filepath.Join(dir, usage)
+}
+
+// within is a command that is in the group before it starts.
+func within(cgroup string, cmd *exec.Cmd) *exec.Cmd {
+	return shell(`echo 0 >"$1/cgroup.procs"; shift; exec "$@"`, append([]string{cgroup}, cmd.Args...)...)
+}
+
+func TestPairsIn32MiB(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	for _, pair := range []string{"fifo", "shm"} {
+		t.Run(pair, func(t *testing.T) {
+			t.Parallel()
+			cgroup, usage := memoryCgroup(t, 32<<20)
+			dir := folder(t, 0, 0o700)
+			server := start(t, within(cgroup, exec.Command(pair+"-server", "--dir", dir)))
+			server.logs("waiting for a client")
+			client := start(t, within(cgroup, shell(`seq 1 20000 | "$1" --dir "$2"`, pair+"-client", dir)))
+			out, _ := server.exits(0)
+			client.exits(0)
+			contains(t, out, "20000\n")
+			t.Logf("%d bytes of the group's at the end", number(t, usage))
+		})
+	}
+}
+
+func number(t *testing.T, file string) (n int) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &n)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// A segment's pages count to the group of the process that touched them first. One
+// that is too large for it can be made all the same, and kills whoever fills it.
+func TestSegmentCountsToTheCgroup(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	const mib = 1 << 20
+	cgroup, usage := memoryCgroup(t, 160*mib)
+	dir := folder(t, 0, 0o700)
+	touch := func(size int) *process {
+		return start(t, fork.Command("touch", cgroup, keyOf(t, dir), fmt.Sprint(size)))
+	}
+	p := touch(48 * mib)
+	p.says("made")
+	p.says("touched")
+	if n := number(t, usage); n < 48*mib {
+		t.Errorf("%d bytes are the group's, and of the segment alone 48 MiB", n)
+	}
+	p.exits(0)
+
+	p = touch(320 * mib)
+	p.says("made")
+	p.exits(-1)
+	if status := p.cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != unix.SIGKILL {
+		t.Errorf("ended by signal %v, want SIGKILL", status.Signal())
+	}
+	server := start(t, exec.Command("shm-server", "--dir", dir))
+	server.logs("removed a segment that a dead server had left")
+	server.signal(unix.SIGTERM)
+	server.exits(143)
+	mustBeEmpty(t, dir)
+}

@@ -34,6 +34,7 @@ var roles = fork.Roles{
 	"count":    role(count),
 	"forbid":   role(forbid),
 	"pin":      role(pin),
+	"touch":    role(touch),
 }
 
 func role(do func(args []string) error) fork.Role {
@@ -333,6 +334,35 @@ func pinThread() error {
 	var set unix.CPUSet
 	set.Set(0)
 	return unix.SchedSetaffinity(0, &set)
+}
+
+// touch CGROUP KEY BYTES makes a segment of that size, in a control group, and
+// writes to all of it.
+func touch(args []string) error {
+	if err := os.WriteFile(filepath.Join(args[0], "cgroup.procs"), []byte("0"), 0); err != nil {
+		return err
+	}
+	key, err1 := strconv.ParseInt(args[1], 0, 64)
+	size, err2 := strconv.Atoi(args[2])
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	s, err := sysv.Create(sysv.Key(key), size, 0o600)
+	if err != nil {
+		return err
+	}
+	defer s.Remove()
+	if err := s.Attach(); err != nil {
+		return err
+	}
+	fmt.Println("made")
+	for at := 0; at < size; at += os.Getpagesize() {
+		if _, err := s.WriteAt([]byte{1}, int64(at)); err != nil {
+			return err
+		}
+	}
+	untilEOF("touched")
+	return nil
 }
 
 // become is execve(2), from this thread, whose filter and affinity the program
