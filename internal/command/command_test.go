@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"regexp"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
 )
 
 // No test runs beside another: the cli package keeps its help and version flags
@@ -233,5 +235,25 @@ func TestSignalsCancelTheContextAndAreItsCause(t *testing.T) {
 			t.Errorf("cause %v, want signal %v", got, sig)
 		}
 		stop()
+	}
+}
+
+func TestLimitsAreExplained(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{unix.EMFILE, "ulimit -n (RLIMIT_NOFILE)"},
+		{unix.ENFILE, "sysctl fs.file-max"},
+		{unix.EACCES, ""},
+	} {
+		env, output := streams(t)
+		if code := report(env.Log, "cmd", fmt.Errorf("open it: %w", tt.err)); code != 1 {
+			t.Errorf("%v: exit code %d, want 1", tt.err, code)
+		}
+		_, stderr := output()
+		if !strings.Contains(stderr, "open it: "+tt.err.Error()) || !strings.Contains(stderr, tt.want) || strings.Count(stderr, "\n") != 1 {
+			t.Errorf("%v: %q is not one line with %q", tt.err, stderr, tt.want)
+		}
 	}
 }

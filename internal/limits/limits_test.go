@@ -62,6 +62,24 @@ func TestDescriptorsRunOut(t *testing.T) {
 	}
 }
 
+// The kernel has the same word for it as for descriptors that have run out.
+func TestInotifyRunsOut(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	const user = hoarder + 2
+	watch := start(t, as(user, fork.Command("watch")))
+	watch.says("full")
+	dir := folder(t, user, 0o700)
+	for _, args := range [][]string{{"fifo-client", "--wait", "1m", "hello"}, {"shm-client", "--wait", "1m", "hello"}, {"fifo-server"}, {"shm-server"}} {
+		_, stderr := start(t, as(user, with(args, "--dir", dir))).exits(1)
+		contains(t, stderr, "/proc/sys/fs/inotify/max_user_instances allows")
+		if strings.Contains(stderr, "ulimit") {
+			t.Errorf("the wrong limit is blamed:\n%s", stderr)
+		}
+		mustBeEmpty(t, dir)
+	}
+}
+
 // A user who has more pipes than fs.pipe-user-pages-soft gets new ones of two pages,
 // and cannot enlarge any.
 func TestMemoryForPipesRunsOut(t *testing.T) {

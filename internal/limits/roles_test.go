@@ -31,6 +31,7 @@ var roles = fork.Roles{
 	"swap":     role(swap),
 	"create":   role(createOften),
 	"hoard":    role(hoard),
+	"watch":    role(watch),
 	"count":    role(count),
 	"forbid":   role(forbid),
 	"pin":      role(pin),
@@ -229,6 +230,21 @@ func hoard([]string) error {
 	}
 	untilEOF("full")
 	return nil
+}
+
+// watch takes all the inotify(7) instances that its user can have.
+func watch([]string) error {
+	for {
+		_, err := unix.InotifyInit1(unix.IN_CLOEXEC) // open until the process ends
+		if err == nil {
+			continue
+		}
+		if _, noDescriptor := unix.Eventfd(0, unix.EFD_CLOEXEC); noDescriptor != nil || !errors.Is(err, unix.EMFILE) {
+			return errors.Join(err, noDescriptor)
+		}
+		untilEOF("full")
+		return nil
+	}
 }
 
 const largePipe = 1 << 20

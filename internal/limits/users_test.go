@@ -166,7 +166,7 @@ func TestFIFOReplacedWhileItIsMade(t *testing.T) {
 			run(t, 0, as(victim, shell(`mkdir -m 0700 "$1"; mkfifo -m 0600 "$2"`, target, other)))
 			swapper := start(t, as(uid, fork.Command("swap", path, target, other)))
 			swapper.says("swapping")
-			const times = "2000"
+			const times = "1000"
 			stdout, stderr := start(t, as(victim, fork.Command("create", path, times))).exits(0)
 			t.Log(stderr)
 			if stdout != "tried "+times+"\n" {
