@@ -65,6 +65,8 @@ type Options struct {
 //   - anything else, a symbolic link included: [ErrNotFIFO], which here matches
 //     [unix.EEXIST] too.
 //
+// What others have put at the draft folder's name is EEXIST or EPERM.
+//
 // It fails with [unix.EINVAL] for a Mode that is more than permissions, and with
 // [unix.EACCES] for one that does not let the owner read.
 //
@@ -83,7 +85,8 @@ func Create(ctx context.Context, path string, o Options) (*FIFO, error) {
 	return f, nil
 }
 
-// whyNotMade says what to do where the file system is the reason.
+// whyNotMade says what to do where a limit of the file system or the user is the
+// reason.
 func whyNotMade(err error, path string) string {
 	switch dir := folderOf(path); {
 	case errors.Is(err, unix.ENOSPC):
@@ -92,6 +95,8 @@ func whyNotMade(err error, path string) string {
 		return ": the user's quota there is used up (quota(1)): make room, or choose another folder"
 	case errors.Is(err, unix.EROFS):
 		return ": choose a folder on another file system"
+	case errors.Is(err, unix.ENOMEM):
+		return ": the user has all the pages in pipes that fs.pipe-user-pages-hard allows, or the machine has no memory left: close some pipes, or raise it"
 	}
 	return ""
 }
