@@ -115,6 +115,11 @@ func TestMemoryForPipesRunsOut(t *testing.T) {
 			"set capacity of FIFO", "to 1048576 bytes", "/proc/sys/fs/pipe-user-pages-soft", "ask for less")
 		mustBeEmpty(t, dir)
 	})
+	t.Run("pipe-demo says what it could not do", func(t *testing.T) {
+		run(t, 0, as(hoarder, exec.Command("pipe-demo", "--interval", "1ms")))
+		out := run(t, 1, as(hoarder, exec.Command("pipe-demo", "facts", "packet-mode", "capacity")))
+		contains(t, out, "fact packet-mode: PASS", "2 packets of 1 byte filled", "fact capacity: FAIL", "/proc/sys/fs/pipe-user-pages-soft")
+	})
 	// What --pipe-size above the machine's limit says is another thing.
 	run(t, 1, binary("fifo-server", "--pipe-size", "1073741824"), "/proc/sys/fs/pipe-max-size is")
 	mustBeEmpty(t, dir)
