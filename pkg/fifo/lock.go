@@ -112,6 +112,19 @@ func (w *Writer) Lock() error {
 	return nil
 }
 
+// TryLock takes the lock that [Writer.Lock] takes if it is free, and fails with
+// [unix.EWOULDBLOCK] if it is not.
+func (w *Writer) TryLock() error {
+	if err := w.wake.Enter(); err != nil {
+		return fmt.Errorf("lock FIFO %s: %w", w.path, err)
+	}
+	defer w.wake.Leave()
+	if err := flock(w.fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return fmt.Errorf("lock FIFO %s: %w", w.path, err)
+	}
+	return nil
+}
+
 // TakeTurn blocks until a message can be written, and returns with the lock held
 // that [Writer.Lock] takes: of several Writers that wait for room, one at a time
 // has it. The waiting is done without the lock. It fails like Lock, and with
@@ -136,7 +149,7 @@ func (w *Writer) TakeTurn() error {
 	}
 }
 
-// Unlock gives back what Lock or TakeTurn took.
+// Unlock gives back what Lock, TryLock or TakeTurn took.
 func (w *Writer) Unlock() {
 	if w.wake.Enter() != nil {
 		return // closed, and the lock gone with the descriptor

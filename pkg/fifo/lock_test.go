@@ -36,6 +36,26 @@ func TestOneWriterAtATimeHasTheLock(t *testing.T) {
 	}
 }
 
+func TestTryLockDoesNotWait(t *testing.T) {
+	t.Parallel()
+	f, _, first := pair(t)
+	second := openWriter(t, f.Path())
+	if err := first.TryLock(); err != nil {
+		t.Fatal(err)
+	}
+	if err := second.TryLock(); !errors.Is(err, unix.EWOULDBLOCK) {
+		t.Errorf("taken twice: %v", err)
+	}
+	first.Unlock()
+	if err := second.TryLock(); err != nil {
+		t.Error(err)
+	}
+	second.Close()
+	if err := second.TryLock(); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
 func TestContextAndCloseEndTheWaitForTheLock(t *testing.T) {
 	t.Parallel()
 	reason := errors.New("enough")
