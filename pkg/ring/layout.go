@@ -90,6 +90,21 @@ func format(mem []byte) error {
 	return nil
 }
 
+// Check says whether there is a ring in the attached segment, which may be
+// attached for reading only and in use by others: it fails with
+// [ErrIncompatible] where [NewWriter] and [NewReader] would, and with
+// [sysv.ErrDetached].
+func Check(seg *sysv.Segment) error {
+	err := seg.Use(func(mem []byte) error {
+		_, _, err := parts(mem)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("ring in segment %d: %w", seg.ID(), err)
+	}
+	return nil
+}
+
 // headerOf returns the header in mem, which must be long enough and aligned to 8
 // bytes, as pages are.
 func headerOf(mem []byte) *header { return (*header)(unsafe.Pointer(&mem[0])) }
@@ -102,18 +117,9 @@ func writable(seg *sysv.Segment) error {
 
 // open checks the ring in mem, and returns its two parts and its indices.
 func open(mem []byte) (h *header, data []byte, tail, head uint64, err error) {
-	if len(mem) <= Overhead {
-		return nil, nil, 0, 0, fmt.Errorf("%w: %d bytes are too few", ErrIncompatible, len(mem))
-	}
-	h, data = headerOf(mem), mem[Overhead:]
-	if m := h.magic.Load(); m != magic {
-		return nil, nil, 0, 0, fmt.Errorf("%w: magic number %#x, want %#x", ErrIncompatible, m, magic)
-	}
-	if v, o := h.version.Load(), h.overhead.Load(); v != version || o != uint32(Overhead) {
-		return nil, nil, 0, 0, fmt.Errorf("%w: version %d with a header of %d bytes, want %d with %d", ErrIncompatible, v, o, version, Overhead)
-	}
-	if c := h.capacity.Load(); c != uint64(len(data)) {
-		return nil, nil, 0, 0, fmt.Errorf("%w: capacity %d bytes in a segment with room for %d", ErrIncompatible, c, len(data))
+	h, data, err = parts(mem)
+	if err != nil {
+		return nil, nil, 0, 0, err
 	}
 	// The other side may be at work, but one of the two indices is the
 	// caller's own and stands still, so any value of the other fits it.
@@ -122,6 +128,24 @@ func open(mem []byte) (h *header, data []byte, tail, head uint64, err error) {
 		return nil, nil, 0, 0, corrupt(tail, head, len(data))
 	}
 	return h, data, tail, head, nil
+}
+
+// parts checks the part of the header that never changes.
+func parts(mem []byte) (h *header, data []byte, err error) {
+	if len(mem) <= Overhead {
+		return nil, nil, fmt.Errorf("%w: %d bytes are too few", ErrIncompatible, len(mem))
+	}
+	h, data = headerOf(mem), mem[Overhead:]
+	if m := h.magic.Load(); m != magic {
+		return nil, nil, fmt.Errorf("%w: magic number %#x, want %#x", ErrIncompatible, m, magic)
+	}
+	if v, o := h.version.Load(), h.overhead.Load(); v != version || o != uint32(Overhead) {
+		return nil, nil, fmt.Errorf("%w: version %d with a header of %d bytes, want %d with %d", ErrIncompatible, v, o, version, Overhead)
+	}
+	if c := h.capacity.Load(); c != uint64(len(data)) {
+		return nil, nil, fmt.Errorf("%w: capacity %d bytes in a segment with room for %d", ErrIncompatible, c, len(data))
+	}
+	return h, data, nil
 }
 
 func corrupt(tail, head uint64, capacity int) error {

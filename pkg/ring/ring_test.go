@@ -494,6 +494,8 @@ func TestIncompatibleRingIsRefused(t *testing.T) {
 			want(t, err, ErrIncompatible)
 			_, err = newReader(p.mem, p.in)
 			want(t, err, ErrIncompatible)
+			_, _, err = parts(p.mem) // of which Check asks
+			want(t, err, ErrIncompatible)
 		})
 	}
 	_, err := newReader(make([]byte, Overhead), nil)
@@ -740,6 +742,7 @@ func TestSegmentStaysWhileInUse(t *testing.T) {
 	out, in := gate(t, t.Context(), filepath.Join(t.TempDir(), "gate"))
 
 	want(t, Format(seg), sysv.ErrDetached)
+	want(t, Check(seg), sysv.ErrDetached)
 	_, err = NewWriter(seg, out)
 	want(t, err, sysv.ErrDetached)
 	_, err = NewReader(seg, in)
@@ -757,7 +760,8 @@ func TestSegmentStaysWhileInUse(t *testing.T) {
 
 	_, err = NewWriter(seg, out)
 	want(t, err, ErrIncompatible)
-	if err := Format(seg); err != nil {
+	want(t, Check(seg), ErrIncompatible)
+	if err := errors.Join(Format(seg), Check(seg)); err != nil {
 		t.Fatal(err)
 	}
 	w, err := NewWriter(seg, out)
