@@ -1,0 +1,18 @@
+package stream
+
+import (
+	"fmt"
+	"time"
+)
+
+// Rate says how fast so many bytes have been in so long a time.
+func Rate(bytes int64, d time.Duration) string {
+	rate := float64(bytes) / max(d.Seconds(), 1e-9)
+	for _, unit := range [...]string{"B/s", "KiB/s", "MiB/s"} {
+		if rate < 1024 {
+			return fmt.Sprintf("%.1f %s", rate, unit)
+		}
+		rate /= 1024
+	}
+	return fmt.Sprintf("%.1f GiB/s", rate)
+}
