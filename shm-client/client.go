@@ -11,10 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/internal/client"
-	"example.com/ipcsuite/internal/command"
-	"example.com/ipcsuite/pkg/fifo"
 	"example.com/ipcsuite/pkg/mailbox"
-	"example.com/ipcsuite/pkg/sysv"
 )
 
 // quit is the message that ends both sides.
@@ -26,22 +23,12 @@ var (
 )
 
 type sender struct {
-	env     *command.Env
-	keyPath string
-	projID  int
-	server  client.Server
-	size    int  // that the segment must have; 0: any
-	stdin   bool // messages come from there, and may keep it waiting
-	prompt  bool
-	sync    string        // what --sync says
-	torn    bool          // with --torn
-	pause   time.Duration // between the halves of a torn message
-
-	evidence *evidence // nil without --explain
-
-	gate *fifo.Writer
-	gone chan struct{} // closed when the server has gone
-	slot *sysv.Segment
+	connection
+	stdin  bool // messages come from there, and may keep it waiting
+	prompt bool
+	sync   string        // what --sync says
+	torn   bool          // with --torn
+	pause  time.Duration // between the halves of a torn message
 
 	// mu is held while a message is being sent, and not while the next one is
 	// waited for: who holds it knows that the counts are final.
@@ -49,6 +36,22 @@ type sender struct {
 	box           outbox
 	sent, refused int
 	ended         bool // there will be no more messages
+}
+
+// makeBox decides how messages go into the segment.
+func (s *sender) makeBox(ctx context.Context) (err error) {
+	tearing := torn{ctx: ctx, gone: s.gone, slot: s.slot, pause: s.pause}
+	if s.sync == syncNone {
+		s.box = unasked{s.slot}
+	} else {
+		tearing.gate = s.gate
+		s.box, err = mailbox.NewWriter(s.slot, s.gate)
+	}
+	if s.torn {
+		tearing.outbox = s.box
+		s.box = tearing
+	}
+	return err
 }
 
 // endPrompt keeps what follows off the line of a prompt that was not answered.

@@ -10,6 +10,9 @@
 //
 // With --sync none it writes without such a look, and with --torn in two halves:
 // what comes of it, the server counts. See outbox.go.
+//
+// With --stream it sends no messages but all of stdin, to stdout of the server:
+// see stream.go.
 package main
 
 import (
@@ -49,6 +52,7 @@ Examples:
    shm-client -- --not-a-flag            a message that starts with a dash
    shm-client --wait 5s <README.md       as soon as there is a server
    shm-client --sync none --torn a b c   against shm-server --sync none
+   shm-client --stream <disk.img         to shm-server --stream >copy.img
    shm-client --key-path . --fifo ./fifo where the article's programs meet`,
 		Flags: func() []cli.Flag {
 			return []cli.Flag{
@@ -56,13 +60,15 @@ Examples:
 				&cli.StringFlag{Name: "key-path", Usage: "the `file or folder` that the key is made from (default: --dir)"},
 				&cli.IntFlag{Name: "proj-id", Value: 306, Usage: "the number that the key is made from; its low 8 bits count"},
 				&cli.StringFlag{Name: "fifo", Usage: "the FIFO, anywhere (default: " + fifoName + " in --dir)"},
-				&cli.IntFlag{Name: "size", Usage: "the `bytes` that the segment must have, or more (default: any size)"},
+				&cli.IntFlag{Name: "size", Usage: "the `bytes` that the segment, or with --stream the ring, must have, or more (default: any size)"},
 				&cli.DurationFlag{Name: "wait", Usage: "how long to wait for a server"},
-				&cli.BoolFlag{Name: "quiet", Usage: "no prompt, no notices"},
+				&cli.BoolFlag{Name: "quiet", Usage: "no prompt, no progress, no notices"},
 				&cli.StringFlag{Name: "sync", Value: syncFIFO, Usage: "what holds this side back until a message is read: `fifo|none`; the same for shm-server"},
 				&cli.BoolFlag{Name: "torn", Usage: "write each message in two halves, so that a reader that does not wait sees the first alone"},
 				&cli.DurationFlag{Name: "pause", Value: 20 * time.Millisecond, Usage: "time between the halves, with --torn"},
-				&cli.BoolFlag{Name: "explain", Usage: "print what the kernel shows of each step, on stderr"},
+				&cli.BoolFlag{Name: "stream", Usage: "send stdin, any bytes, to stdout of shm-server --stream"},
+				&cli.BoolFlag{Name: "no-checksum", Usage: "with --stream, compare only the length at the end"},
+				command.ExplainFlag(),
 			}
 		},
 		Action: sendCommand,
@@ -89,30 +95,39 @@ func sendCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 	case pause < 0:
 		return command.UsageErrorf("--pause %v: want a time, such as 20ms", pause)
 	}
-	s := &sender{
+	server := connection{
 		env:    env,
 		projID: c.Int("proj-id"),
-		sync:   c.String("sync"),
-		torn:   c.Bool("torn"),
-		pause:  c.Duration("pause"),
 		size:   c.Int("size"),
 		server: client.Server{Name: "shm-server", Wait: c.Duration("wait"), Quiet: c.Bool("quiet"), Own: c.String("fifo") == ""},
-		stdin:  len(messages) == 0,
-		prompt: len(messages) == 0 && isatty.IsTerminal(env.Stdin.Fd()) && !c.Bool("quiet"),
 	}
 	if c.Bool("explain") {
-		s.evidence = &evidence{stderr: env.Stderr}
+		server.evidence = &evidence{stderr: env.Stderr}
 	}
-	if s.keyPath, err = rundir.Path(c, "key-path", ""); err != nil {
+	if server.keyPath, err = rundir.Path(c, "key-path", ""); err != nil {
 		return err
 	}
-	if s.server.Path, err = rundir.Path(c, "fifo", fifoName); err != nil {
+	if server.server.Path, err = rundir.Path(c, "fifo", fifoName); err != nil {
 		return err
+	}
+	if c.Bool("stream") || c.Bool("no-checksum") {
+		return streamCommand(ctx, server, c)
+	}
+	s := &sender{
+		connection: server,
+		sync:       c.String("sync"),
+		torn:       c.Bool("torn"),
+		pause:      c.Duration("pause"),
+		stdin:      len(messages) == 0,
+		prompt:     len(messages) == 0 && isatty.IsTerminal(env.Stdin.Fd()) && !c.Bool("quiet"),
 	}
 	if err := s.open(ctx); err != nil {
 		return err
 	}
 	defer s.close()
+	if err := s.makeBox(ctx); err != nil {
+		return err
+	}
 	if len(messages) > 0 {
 		return s.send(ctx, client.Arguments(messages))
 	}

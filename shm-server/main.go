@@ -14,7 +14,8 @@
 // The order of the steps is that of serve in server.go; how the segment is made,
 // and taken over from a dead server, is in segment.go; ls, rm and stat are in
 // tables.go, health in health.go; what --explain shows is in explain.go. The
-// reading without asking is in watch.go, what it counts in tally.go.
+// reading without asking is in watch.go, what it counts in tally.go; what --stream
+// does is in stream.go.
 package main
 
 import (
@@ -44,6 +45,7 @@ Examples:
    shm-server --key-path . --fifo ./fifo      where the article's programs meet
    shm-server --explain                       what the kernel shows of each step
    shm-server --sync none                     without access control: see what is lost
+   shm-server --stream >copy                  what goes into shm-client --stream
    shm-server ls                              all segments there are
    shm-server health && echo alive`,
 		Flags:  serveFlags,
@@ -102,11 +104,13 @@ func placeFlags() []cli.Flag {
 
 func serveFlags() []cli.Flag {
 	return append(placeFlags(),
-		&cli.IntFlag{Name: "size", Value: 4096, Usage: "of the segment in `bytes`: a message has at most one less"},
+		&cli.IntFlag{Name: "size", Value: 4096, Usage: "of the segment in `bytes`: a message has at most one less; with --stream, of the ring, and by default 4194304"},
 		command.ModeFlag("segment and FIFO"),
 		&cli.BoolFlag{Name: "keep-alive", Usage: "go on after the last client has left"},
 		&cli.StringFlag{Name: "sync", Value: syncFIFO, Usage: "what holds the client back until a message is read: `fifo|none`; the same for shm-client"},
-		&cli.BoolFlag{Name: "explain", Usage: "print what the kernel shows of each step, on stderr"},
+		&cli.BoolFlag{Name: "stream", Usage: "write to stdout what comes from stdin of shm-client --stream, any bytes"},
+		&cli.BoolFlag{Name: "no-checksum", Usage: "with --stream, compare only the length at the end"},
+		command.ExplainFlag(),
 	)
 }
 
@@ -115,20 +119,23 @@ func serveCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if size := c.Int("size"); size < 1 {
-		return command.UsageErrorf("--size %d: want a number of bytes, at least 1", size)
-	}
 	if sync := c.String("sync"); sync != syncFIFO && sync != syncNone {
 		return command.UsageErrorf("--sync %q: want %s or %s", sync, syncFIFO, syncNone)
+	}
+	size, err := segmentSize(c)
+	if err != nil {
+		return err
 	}
 	s := &server{
 		env:       env,
 		projID:    c.Int("proj-id"),
-		size:      c.Int("size"),
+		size:      size,
 		mode:      mode,
 		keepAlive: c.Bool("keep-alive"),
 		sync:      c.String("sync"),
 		report:    c.IsSet("sync"),
+		stream:    c.Bool("stream"),
+		sum:       !c.Bool("no-checksum"),
 	}
 	if c.Bool("explain") {
 		s.evidence = &evidence{stderr: env.Stderr}

@@ -135,8 +135,22 @@ func startAs(t *testing.T, attr *syscall.SysProcAttr, dir, name string, args ...
 	cmd := exec.Command(name, args...)
 	cmd.Env = append(os.Environ(), "IPC_DIR="+dir)
 	cmd.SysProcAttr = attr
-	in, err1 := cmd.StdinPipe()
-	out, err2 := cmd.StdoutPipe()
+	return launch(t, cmd)
+}
+
+// launch starts a process with pipes, in place of stdin and stdout where those
+// are not set.
+func launch(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	var in io.WriteCloser
+	var out io.ReadCloser
+	var err1, err2 error
+	if cmd.Stdin == nil {
+		in, err1 = cmd.StdinPipe()
+	}
+	if cmd.Stdout == nil {
+		out, err2 = cmd.StdoutPipe()
+	}
 	log, err3 := cmd.StderrPipe()
 	if err := errors.Join(err1, err2, err3, cmd.Start()); err != nil {
 		t.Fatal(err)

@@ -53,7 +53,11 @@ func (s *server) createSegment(ctx context.Context) error {
 	}
 	log.Notice().Int("shmid", s.slot.ID()).Int("bytes", s.size).Msg("created segment")
 	s.evidence.created(s.slot)
-	if err := s.slot.AttachReadOnly(); err != nil {
+	attach := s.slot.AttachReadOnly
+	if s.stream {
+		attach = s.attachRing
+	}
+	if err := attach(); err != nil {
 		return errors.Join(err, s.slot.Remove())
 	}
 	log.Notice().Int("shmid", s.slot.ID()).Msg("attached segment")
@@ -63,8 +67,10 @@ func (s *server) createSegment(ctx context.Context) error {
 
 func (s *server) removeSegment() {
 	log := s.env.Log
-	if err := s.slot.Detach(); err != nil {
-		log.Warn().Err(err).Msg("the segment stays attached")
+	if !s.left { // or the end of the process detaches it
+		if err := s.slot.Detach(); err != nil {
+			log.Warn().Err(err).Msg("the segment stays attached")
+		}
 	}
 	s.evidence.row(s.slot)
 	if err := s.slot.Remove(); err != nil {

@@ -31,6 +31,8 @@ type server struct {
 	keepAlive bool
 	sync      string    // what --sync says
 	report    bool      // count in any case, as --sync was given
+	stream    bool      // a stream instead of messages
+	sum       bool      // with a checksum, of a stream
 	evidence  *evidence // nil without --explain
 
 	slot *sysv.Segment
@@ -39,6 +41,7 @@ type server struct {
 	line []byte // being printed
 
 	tally tally
+	left  bool // a write to stdout goes on that still uses the segment
 }
 
 // serve makes segment and FIFO, waits for a client, prints what comes, and
@@ -57,7 +60,10 @@ func (s *server) serve(ctx context.Context) error {
 		return err
 	}
 	defer s.gate.Close() //nolint:errcheck // never fails
-	if s.sync == syncNone {
+	switch {
+	case s.stream:
+		return s.streamAll(ctx)
+	case s.sync == syncNone:
 		return s.work(ctx, s.watch)
 	}
 	inbox, err := mailbox.NewReader(s.slot, s.gate)
@@ -93,7 +99,10 @@ func (s *server) removeFIFO() {
 func (s *server) awaitClient(ctx context.Context) (err error) {
 	log := s.env.Log
 	client := "shm-client"
-	if s.sync == syncNone {
+	switch {
+	case s.stream:
+		client += " --stream"
+	case s.sync == syncNone:
 		client += " --sync none"
 	}
 	if s.keepAlive {
