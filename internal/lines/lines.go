@@ -30,6 +30,8 @@ func (r *Reader) Next() (line []byte, length int, err error) {
 	switch {
 	case err == nil:
 		return line[:len(line)-1], len(line) - 1, nil
+	case errors.Is(err, io.EOF) && len(line) > r.max: // it came together with the end
+		return nil, len(line), nil
 	case errors.Is(err, io.EOF) && len(line) > 0:
 		return line, len(line), nil
 	case !errors.Is(err, bufio.ErrBufferFull):

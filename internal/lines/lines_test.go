@@ -1,9 +1,11 @@
 package lines_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -86,4 +88,33 @@ func TestNextDoesNotAllocate(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations a line, want none", n)
 	}
+}
+
+// FuzzNext compares with strings.Split, however the input comes in pieces.
+func FuzzNext(f *testing.F) {
+	f.Add([]byte("a\nb"), uint8(16))
+	f.Add([]byte("\n\n"), uint8(1))
+	f.Add([]byte(strings.Repeat("x", 40)+"\ny"), uint8(16))
+	f.Add([]byte(strings.Repeat("x", 33)), uint8(16))
+	f.Add([]byte(strings.Repeat("x", 17)), uint8(16)) // with io.EOF at once, was returned as a line
+	f.Fuzz(func(t *testing.T, input []byte, limit uint8) {
+		limit = max(limit, 16) // bufio has no smaller buffers
+		var want []string
+		for line := range strings.Lines(string(input)) {
+			line = strings.TrimSuffix(line, "\n")
+			if len(line) > int(limit) {
+				line = fmt.Sprintf("too long: %d", len(line))
+			}
+			want = append(want, line)
+		}
+		for _, in := range []io.Reader{bytes.NewReader(input), iotest.HalfReader(bytes.NewReader(input)), iotest.DataErrReader(bytes.NewReader(input))} {
+			got, err := all(lines.NewReader(in, int(limit)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("lines of %q: %q, want %q", input, got, want)
+			}
+		}
+	})
 }
