@@ -137,15 +137,22 @@ func (o Object) heldBy(pid int) ([]string, error) {
 // process, from /proc/PID/fdinfo/FD. They belong to the open file description:
 // what one process sets, those that share it see.
 func StatusFlags(pid, fd int) (int, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/fdinfo/%d", pid, fd))
+	file := fmt.Sprintf("/proc/%d/fdinfo/%d", pid, fd)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return 0, err
 	}
-	flags, err := strconv.ParseInt(field(string(text), "flags"), 8, 64)
+	flags, err := statusFlags(string(text))
 	if err != nil {
-		return 0, fmt.Errorf("/proc/%d/fdinfo/%d: %w", pid, fd, err)
+		return 0, fmt.Errorf("%s: %w", file, err)
 	}
-	return int(flags), nil
+	return flags, nil
+}
+
+// statusFlags parses the "flags:" line of a fdinfo file, which is octal.
+func statusFlags(fdinfo string) (int, error) {
+	flags, err := strconv.ParseUint(field(fdinfo, "flags"), 8, 32)
+	return int(flags), err
 }
 
 // field returns the value in a line "name:	value" of a file in /proc.

@@ -18,7 +18,16 @@ func Segment(id int) string {
 	if err != nil {
 		return unseen(what, err)
 	}
-	head, rows, _ := strings.Cut(string(text), "\n")
+	if row := rowOf(string(text), id); row != "" {
+		return file + ": " + row
+	}
+	return what + ": no such row"
+}
+
+// rowOf finds the row of a segment in the text of /proc/sysvipc/shm, and puts
+// the name of its column in front of each value; empty if there is none.
+func rowOf(table string, id int) string {
+	head, rows, _ := strings.Cut(table, "\n")
 	names := strings.Fields(head)
 	column := slices.Index(names, "shmid")
 	for row := range strings.Lines(rows) {
@@ -33,9 +42,9 @@ func Segment(id int) string {
 			}
 			values[i] = names[i] + " " + values[i]
 		}
-		return file + ": " + strings.Join(values, ", ")
+		return strings.Join(values, ", ")
 	}
-	return what + ": no such row"
+	return ""
 }
 
 // Place returns lines that say where an address of this process lies: its
@@ -48,8 +57,14 @@ func Place(what string, address uintptr) []string {
 	if err != nil {
 		return []string{unseen("where "+what+" is mapped", err)}
 	}
+	return places(string(text), what, address, onHeap())
+}
+
+// places picks from the text of a maps file the mappings of an address, of the
+// heap and of the stack.
+func places(maps, what string, address, heap uintptr) []string {
 	var lines []string
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(maps) {
 		line = strings.TrimSpace(line)
 		var low, high uintptr
 		if _, err := fmt.Sscanf(line, "%x-%x", &low, &high); err != nil {
@@ -59,7 +74,7 @@ func Place(what string, address uintptr) []string {
 		switch {
 		case within(address):
 			lines = append(lines, what+": "+line)
-		case within(onHeap()):
+		case within(heap):
 			lines = append(lines, "heap: "+line)
 		case strings.HasSuffix(line, "[stack]"):
 			lines = append(lines, "stack: "+line)

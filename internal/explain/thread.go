@@ -95,8 +95,12 @@ func currentCall(pid, tid int) string {
 	if err != nil {
 		return ""
 	}
+	return callIn(string(text))
+}
+
+func callIn(text string) string {
 	var number, first int64
-	if _, err := fmt.Sscanf(string(text), "%d 0x%x", &number, &first); err != nil {
+	if _, err := fmt.Sscanf(text, "%d 0x%x", &number, &first); err != nil {
 		return ""
 	}
 	switch number {
@@ -113,8 +117,15 @@ func status(pid, tid int) (Thread, error) {
 	if err != nil {
 		return Thread{}, err
 	}
-	state, _, _ := strings.Cut(field(string(text), "State"), " ")
-	return Thread{PID: pid, ID: tid, State: state, switches: field(string(text), "voluntary_ctxt_switches")}, nil
+	t := threadIn(string(text))
+	t.PID, t.ID = pid, tid
+	return t, nil
+}
+
+// threadIn parses what a status file tells of a thread.
+func threadIn(status string) Thread {
+	state, _, _ := strings.Cut(field(status, "State"), " ")
+	return Thread{State: state, switches: field(status, "voluntary_ctxt_switches")}
 }
 
 // Waiting looks until a thread of the process sleeps in a call ("read",
@@ -151,13 +162,21 @@ func Disposition(pid int, sig unix.Signal) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for name, word := range map[string]string{"SigIgn": "ignored", "SigCgt": "caught"} {
-		mask, err := strconv.ParseUint(field(string(text), name), 16, 64)
+	word, err := dispositionIn(string(text), sig)
+	if err != nil {
+		return "", fmt.Errorf("/proc/%d/status: %w", pid, err)
+	}
+	return word, nil
+}
+
+func dispositionIn(status string, sig unix.Signal) (string, error) {
+	for _, mask := range []struct{ name, word string }{{"SigIgn", "ignored"}, {"SigCgt", "caught"}} {
+		bits, err := strconv.ParseUint(field(status, mask.name), 16, 64)
 		if err != nil {
-			return "", fmt.Errorf("/proc/%d/status: %s: %w", pid, name, err)
+			return "", fmt.Errorf("%s: %w", mask.name, err)
 		}
-		if mask&(1<<(sig-1)) != 0 {
-			return word, nil
+		if bits&(1<<(sig-1)) != 0 {
+			return mask.word, nil
 		}
 	}
 	return "default", nil
