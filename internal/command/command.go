@@ -99,7 +99,7 @@ func Main(spec Spec) int {
 	}
 	ctx, stop := signalContext(context.Background())
 	defer stop()
-	err := newApp(spec, env).RunContext(ctx, os.Args)
+	err := newApp(spec, env, os.Args).RunContext(ctx, os.Args)
 	return report(env.Log, spec.Name, err)
 }
 
@@ -143,14 +143,16 @@ func report(log *Log, name string, err error) int {
 	}
 }
 
-func newApp(spec Spec, env *Env) *cli.App {
+// newApp returns what runs argv.
+func newApp(spec Spec, env *Env, argv []string) *cli.App {
+	environment := !completes(argv)
 	app := &cli.App{
 		Name:            spec.Name,
 		Usage:           spec.Usage,
 		ArgsUsage:       spec.ArgsUsage,
 		Description:     spec.Description,
 		Version:         version(),
-		Flags:           flags(spec.Flags),
+		Flags:           flags(spec.Flags, environment),
 		HideHelpCommand: true, // it would take the word "help" from those who send it
 		Writer:          env.Stdout,
 		ErrWriter:       env.Stderr,
@@ -171,7 +173,7 @@ func newApp(spec Spec, env *Env) *cli.App {
 			Usage:        sub.Usage,
 			ArgsUsage:    sub.ArgsUsage,
 			Description:  sub.Description,
-			Flags:        flags(own),
+			Flags:        flags(own, environment),
 			OnUsageError: onUsageError,
 			Before: func(c *cli.Context) error {
 				if err := inherit(c); err != nil {

@@ -56,6 +56,7 @@ func run(t *testing.T, args ...string) (seen string, err error) {
 		return nil
 	}
 	env, _ := streams(t)
+	argv := append([]string{"cmd"}, args...)
 	app := newApp(Spec{
 		Name: "cmd",
 		Flags: func() []cli.Flag {
@@ -67,8 +68,8 @@ func run(t *testing.T, args ...string) (seen string, err error) {
 			{Name: "run", Default: true, Action: action},
 			{Name: "other", Action: action},
 		},
-	}, env)
-	err = app.Run(append([]string{"cmd"}, args...))
+	}, env, argv)
+	err = app.Run(argv)
 	return seen, err
 }
 
@@ -150,7 +151,7 @@ func TestMessages(t *testing.T) {
 					got, err = Messages(c, argv)
 					return err
 				},
-			}, env).Run(argv)
+			}, env, argv).Run(argv)
 			if (err == nil) != (tc.want != nil) {
 				t.Fatalf("got error %v", err)
 			}

@@ -27,6 +27,13 @@ compdef _complete_%[2]s %[1]s
 `
 )
 
+// completes reports whether a script asks what could come next. The environment
+// has no part in the answer then, and the cli package would crash over a
+// variable that holds no value of its flag.
+func completes(argv []string) bool {
+	return argv[len(argv)-1] == "--generate-bash-completion"
+}
+
 func writeCompletion(w io.Writer, app *cli.App, shell string) error {
 	name := strings.ReplaceAll(app.Name, "-", "_")
 	switch shell {

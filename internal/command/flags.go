@@ -10,8 +10,8 @@ import (
 )
 
 // flags returns a command's own flags and those that every command has, each
-// with its environment variable.
-func flags(own func() []cli.Flag) []cli.Flag {
+// with its environment variable if that is wanted.
+func flags(own func() []cli.Flag, environment bool) []cli.Flag {
 	all := []cli.Flag{
 		&cli.StringFlag{
 			Name: "log-format", Value: formatText,
@@ -29,8 +29,10 @@ func flags(own func() []cli.Flag) []cli.Flag {
 	if own != nil {
 		all = append(own(), all...)
 	}
-	for _, flag := range all {
-		setEnvVar(flag)
+	if environment {
+		for _, flag := range all {
+			setEnvVar(flag)
+		}
 	}
 	return all
 }
