@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -134,13 +135,20 @@ func attached(pid, shmid int) bool {
 		return !errors.Is(err, fs.ErrNotExist) // what cannot be seen is let be
 	}
 	defer maps.Close()
-	for lines := bufio.NewScanner(maps); lines.Scan(); {
+	return mapped(maps, shmid)
+}
+
+// mapped reports whether the text of a maps file shows the segment, or cannot be
+// read to its end: then it may.
+func mapped(maps io.Reader, shmid int) bool {
+	lines := bufio.NewScanner(maps)
+	for lines.Scan() {
 		f := strings.Fields(lines.Text())
 		if len(f) > 5 && f[4] == strconv.Itoa(shmid) && strings.HasPrefix(f[5], "/SYSV") {
 			return true
 		}
 	}
-	return false
+	return lines.Err() != nil
 }
 
 // lockTime is how long the lock of the key path is waited for. Other servers keep

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"math"
 	"strconv"
 )
 
@@ -40,7 +41,7 @@ func (t *tally) message(text []byte) (torn bool) {
 		t.repeated++
 		return false
 	default:
-		t.lost += n - t.last - 1
+		t.lost += min(n-t.last-1, math.MaxUint64-t.lost) // numbers are anybody's choice
 	}
 	t.last = n
 	return false

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -102,4 +103,24 @@ func TestFilesWhoseInodesAgreeInTheLow16BitsCollide(t *testing.T) {
 	if k1 != k2 {
 		t.Errorf("keys %v and %v, want the same", k1, k2)
 	}
+}
+
+// FuzzKey checks the sum against the definition of glibc's ftok(3), and what is
+// said of it.
+func FuzzKey(f *testing.F) {
+	f.Add("/tmp", 306, uint64(0x801), uint64(1<<40))
+	f.Add("", 0, uint64(0), uint64(0))
+	f.Add("a\nb", -1, uint64(1<<63), uint64(0xffff))
+	f.Add("/", 256, uint64(0x100), uint64(0x10000)) // all that counts is 0
+	f.Fuzz(func(t *testing.T, path string, projID int, dev, ino uint64) {
+		parts := KeyParts{Path: path, ProjID: projID, Dev: dev, Ino: ino}
+		want := Key(int32(uint32(ino%(1<<16)) + uint32(dev%(1<<8))*(1<<16) + uint32(uint8(projID))*(1<<24)))
+		key, err := parts.Key()
+		if key != want || (err == nil) != (want != Private) {
+			t.Errorf("%+v make %v, %v, want %v", parts, key, err, want)
+		}
+		if text := parts.String(); strings.Contains(text, "\n") || !strings.Contains(text, want.String()) {
+			t.Errorf("explained as %q", text)
+		}
+	})
 }
