@@ -276,7 +276,7 @@ func (f *FIFO) Replaced() bool { return f.replaced }
 // Pending returns how many messages have been written to the FIFO and not read.
 // It counts them in a copy that tee(2) makes, which takes nothing away. What
 // writers without packet mode have left is counted as one message with the
-// packet that follows.
+// packets that are joined to it, see [Reader.Read].
 //
 // It fails with [unix.EPERM] where the user's share of pipe memory (pipe(7)) has
 // no room for the copy; then there are more messages than it returns.
@@ -370,7 +370,13 @@ func (f *FIFO) TryRead(p []byte) (int, error) {
 	if len(p) < Atomic {
 		return 0, fmt.Errorf("read FIFO %s: buffer of %d bytes, want at least %d: %w", f.path, len(p), Atomic, unix.EINVAL)
 	}
-	for {
+	capacity, err := pipe.Capacity(f.hold)
+	if err != nil {
+		return 0, fmt.Errorf("read FIFO %s: %w", f.path, err)
+	}
+	// Who forges marks without end shall not keep the caller here: after so many
+	// there is nothing left of what was in the FIFO at the call.
+	for range capacity/Atomic + 1 {
 		n, err := retry(func() (int, error) { return unix.Read(f.hold, p) })
 		switch {
 		case err != nil:
@@ -382,4 +388,5 @@ func (f *FIFO) TryRead(p []byte) (int, error) {
 			return len(text), nil
 		}
 	}
+	return 0, fmt.Errorf("read FIFO %s: nothing but marks: %w", f.path, unix.EAGAIN)
 }

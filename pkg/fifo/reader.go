@@ -77,9 +77,11 @@ func newReader(ctx context.Context, path string, fd int) (*Reader, error) {
 // p must hold [Atomic] bytes or more (otherwise [unix.EINVAL]): of a packet
 // that is longer than the buffer the kernel throws the rest away (pipe(2),
 // O_DIRECT). What a writer without packet mode has written comes as a stream,
-// several of its writes in one Read, and a packet that follows them is joined
-// to them. Where there are such writers, p should hold as much as the pipe and
-// Atomic bytes more: then nothing is thrown away.
+// several of its writes in one Read, and packets that follow are joined to them:
+// the first, and the next too where the kernel has put a short one in the page
+// that the stream had begun, in which its end is lost. Where there are such
+// writers, p should hold as much as the pipe and Atomic bytes more: then nothing
+// is thrown away.
 //
 // Read does not allocate.
 func (r *Reader) Read(p []byte) (int, error) {
