@@ -31,13 +31,18 @@ type slot struct {
 
 // newLedger makes a ledger for n readers.
 func newLedger(n int) (*ledger, error) {
-	fd, err := unix.MemfdCreate("ledger", unix.MFD_CLOEXEC)
+	fd, err := unix.MemfdCreate("ledger", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		return nil, fmt.Errorf("make the readers' ledger: %w", os.NewSyscallError("memfd_create", err))
 	}
 	file := os.NewFile(uintptr(fd), "ledger")
 	if err := file.Truncate(int64(n) * int64(unsafe.Sizeof(slot{}))); err != nil {
 		return nil, fmt.Errorf("make the readers' ledger: %w", err)
+	}
+	// Were it to shrink, to look beyond its end would kill with SIGBUS: nobody
+	// who can open it (/proc/PID/fd) shall be able to do that.
+	if _, err := unix.FcntlInt(file.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err != nil {
+		return nil, fmt.Errorf("make the readers' ledger: %w", os.NewSyscallError("fcntl F_ADD_SEALS", err))
 	}
 	return openLedger(file)
 }

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestLedgerKeepsItsSize(t *testing.T) {
+	l, err := newLedger(4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.file.Close()
+	if len(l.slots) != 4 {
+		t.Errorf("%d slots, want 4", len(l.slots))
+	}
+	for _, size := range []int64{0, 1 << 20} {
+		if err := l.file.Truncate(size); !errors.Is(err, unix.EPERM) {
+			t.Errorf("truncate to %d bytes: %v, want %v", size, err, unix.EPERM)
+		}
+	}
+}
+
+// FuzzLedger takes any file for the ledger that a reader inherits.
+func FuzzLedger(f *testing.F) {
+	slotSize := int(unsafe.Sizeof(slot{}))
+	f.Add([]byte{}, 0)
+	f.Add(make([]byte, 3*slotSize), 1)
+	f.Add(make([]byte, 3*slotSize+1), 3)
+	f.Add([]byte{0xff}, -1)
+	f.Add(bytes.Repeat([]byte{0xff}, slotSize), 0)
+	f.Fuzz(func(t *testing.T, content []byte, index int) {
+		fd, err := unix.MemfdCreate("ledger", unix.MFD_CLOEXEC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := os.NewFile(uintptr(fd), "ledger")
+		defer file.Close()
+		if _, err := file.Write(content); err != nil {
+			t.Fatal(err)
+		}
+		l, err := openLedger(file)
+		if err != nil {
+			if len(content) > 0 {
+				t.Errorf("%d bytes: %v", len(content), err)
+			}
+			return
+		}
+		mem := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(l.slots))), len(content))
+		defer func() {
+			if err := unix.Munmap(mem); err != nil {
+				t.Error(err)
+			}
+		}()
+		if want := len(content) / slotSize; len(l.slots) != want {
+			t.Fatalf("%d slots in %d bytes, want %d", len(l.slots), len(content), want)
+		}
+		_, _ = l.othersBusy(index), l.printed()
+		if len(l.slots) > 0 {
+			l.lock()
+			l.startPrinting()
+			l.endPrinting()
+			l.unlock()
+			if l.startPrinting() {
+				t.Error("torn after the end")
+			}
+		}
+	})
+}
