@@ -5,7 +5,7 @@ MODULES    = $(filter-out $(CONTAINERS),$(shell go list -m -f '{{.Dir}}/...'))
 RACE       = $(if $(shell command -v $$(go env CC)),-race)
 LINTER     = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: build demo test lint bench images clean
+.PHONY: build demo test lint bench fuzz images clean
 build: ## binaries into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ $(BINARIES)
 
@@ -23,6 +23,9 @@ lint: ## what CI checks besides the tests
 
 bench: ## benchmarks of all packages, for benchstat
 	go test -run '^$$' -bench . -benchmem $(MODULES)
+
+fuzz: ## every fuzz target in turn, FUZZTIME each
+	.ci/fuzz $(MODULES)
 
 images: ## one image per binary, as ipcsuite/NAME
 	deploy/golang-image.sh

@@ -165,6 +165,16 @@ func (r *Reader) Close() error {
 // that it has written or left: inotify(7) tells that somebody has opened the
 // FIFO, and writerPresent whether it was a writer.
 func (r *Reader) awaitWriter() error {
+	var scratch [2]int
+	if err := unix.Pipe2(scratch[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
+		return os.NewSyscallError("pipe2", err)
+	}
+	defer closeFD(scratch[0])
+	defer closeFD(scratch[1])
+	// Inotify instances are few, and to close one takes the kernel milliseconds.
+	if present, err := writerPresent(r.fd, scratch[1]); present || err != nil {
+		return err
+	}
 	watch, err := newInotify()
 	if err != nil {
 		return err
@@ -173,13 +183,6 @@ func (r *Reader) awaitWriter() error {
 	if _, err := unix.InotifyAddWatch(watch, r.name(), unix.IN_OPEN); err != nil {
 		return os.NewSyscallError("inotify_add_watch", err)
 	}
-	var scratch [2]int
-	if err := unix.Pipe2(scratch[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		return os.NewSyscallError("pipe2", err)
-	}
-	defer closeFD(scratch[0])
-	defer closeFD(scratch[1])
-
 	var events [4096]byte
 	for {
 		present, err := writerPresent(r.fd, scratch[1])
