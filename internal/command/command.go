@@ -99,8 +99,18 @@ func Main(spec Spec) int {
 	}
 	ctx, stop := signalContext(context.Background())
 	defer stop()
-	err := newApp(spec, env, os.Args).RunContext(ctx, os.Args)
-	return report(env.Log, spec.Name, err)
+	return report(env.Log, spec.Name, execute(ctx, spec, env, os.Args))
+}
+
+// execute does what argv says.
+func execute(ctx context.Context, spec Spec, env *Env, argv []string) error {
+	err := newApp(spec, env, argv).RunContext(ctx, argv)
+	// The cli package's own, about help with a command that there is not. An
+	// action's are wrapped, or of other types.
+	if help, ok := err.(cli.ExitCoder); ok { //nolint:errorlint // not what an action may have wrapped
+		return usageError{help}
+	}
+	return err
 }
 
 // signalContext is signal.NotifyContext with a cause that tells the number.

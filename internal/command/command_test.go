@@ -57,7 +57,7 @@ func run(t *testing.T, args ...string) (seen string, err error) {
 	}
 	env, _ := streams(t)
 	argv := append([]string{"cmd"}, args...)
-	app := newApp(Spec{
+	err = execute(t.Context(), Spec{
 		Name: "cmd",
 		Flags: func() []cli.Flag {
 			return []cli.Flag{&cli.StringFlag{Name: "text", Value: "none"}, &cli.DurationFlag{Name: "time"}}
@@ -69,7 +69,6 @@ func run(t *testing.T, args ...string) (seen string, err error) {
 			{Name: "other", Action: action},
 		},
 	}, env, argv)
-	err = app.Run(argv)
 	return seen, err
 }
 
@@ -114,6 +113,7 @@ func TestWrongUsage(t *testing.T) {
 		{"flag of the binary before a command that does not have it", []string{"--text", "a", "other"}},
 		{"unknown log level", []string{"--log-level", "loud"}},
 		{"unknown log format", []string{"run", "--log-format", "xml"}},
+		{"help about no command", []string{"--help", "bogus"}},
 		{"unknown shell", []string{"--completion", "csh"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -143,7 +143,7 @@ func TestMessages(t *testing.T) {
 			var got []string
 			env, _ := streams(t)
 			argv := append([]string{"cmd"}, tc.argv...)
-			err := newApp(Spec{
+			err := execute(t.Context(), Spec{
 				Name:      "cmd",
 				ArgsUsage: "[MESSAGE ...]",
 				Flags:     func() []cli.Flag { return []cli.Flag{&cli.StringFlag{Name: "text"}} },
@@ -151,7 +151,7 @@ func TestMessages(t *testing.T) {
 					got, err = Messages(c, argv)
 					return err
 				},
-			}, env, argv).Run(argv)
+			}, env, argv)
 			if (err == nil) != (tc.want != nil) {
 				t.Fatalf("got error %v", err)
 			}

@@ -29,6 +29,7 @@ func FuzzArguments(f *testing.F) {
 		{"--generate-bash-completion", "1"}, // no duration: was a crash
 		{"--completion\x00fish", ""},
 		{"-h", "-1"},
+		{"-h\x00-", ""}, // was no wrong usage
 		{"--\x00\n", ""},
 	} {
 		f.Add(seed[0], seed[1])
@@ -65,7 +66,7 @@ func FuzzArguments(f *testing.F) {
 			}
 			return nil
 		}
-		err := newApp(Spec{
+		err := execute(t.Context(), Spec{
 			Name: "cmd",
 			Flags: func() []cli.Flag {
 				return []cli.Flag{
@@ -77,7 +78,7 @@ func FuzzArguments(f *testing.F) {
 			ArgsUsage: "[MESSAGE ...]",
 			Action:    action,
 			Commands:  []Sub{{Name: "run", Default: true, ArgsUsage: "[MESSAGE ...]", Action: action}, {Name: "other", Action: action}},
-		}, env, argv).Run(argv)
+		}, env, argv)
 		var usage usageError
 		if err != nil && !errors.As(err, &usage) {
 			t.Errorf("%q with %q in the environment: %v (%T), which is no usage error", argv, value, err, err)
