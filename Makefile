@@ -1,11 +1,13 @@
-BINARIES   = ./pipe-demo ./fifo-server ./fifo-client ./shm-server ./shm-client
 CONTAINERS = $(CURDIR)/deploy/integration/...
 MODULES    = $(filter-out $(CONTAINERS),$(shell go list -m -f '{{.Dir}}/...'))
+# Each program of the workspace, but for those that only help to deploy it.
+BINARIES   = $(shell go list -f '{{if eq .Name "main"}}{{.Dir}}{{end}}' $(filter-out $(CURDIR)/deploy/%,$(MODULES)))
+BUILT      = $(addprefix bin/,$(notdir $(BINARIES)))
 # The race detector needs a C compiler.
 RACE       = $(if $(shell command -v $$(go env CC)),-race)
 LINTER     = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: build demo test lint bench fuzz images clean
+.PHONY: build demo test lint vuln licenses sbom reproducible bench fuzz images clean
 build: ## binaries into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ $(BINARIES)
 
@@ -21,6 +23,20 @@ lint: ## what CI checks besides the tests
 	GOARCH=arm64 go vet $(MODULES)
 	go run $(LINTER) run $(MODULES) $(CONTAINERS)
 
+vuln: ## known vulnerabilities: none may be reached by what ships; the container tests' are shown
+	.ci/vuln $(MODULES)
+	-.ci/vuln $(CONTAINERS) | grep -E '^Vulnerability|(Found|Fixed) in:|^Your code|copy'
+
+licenses: build ## THIRD_PARTY.md: whose modules are in the binaries, and that their licences are allowed
+	go run ./deploy/sbom -list $(BUILT) >bin/THIRD_PARTY.md
+	mv bin/THIRD_PARTY.md .
+
+sbom: build ## bill of materials and notices of each binary, as in its image, into bin/doc/
+	go run ./deploy/sbom -o bin/doc $(BUILT)
+
+reproducible: ## the same binaries come from the last commit in two folders, with nothing cached
+	.ci/reproducible
+
 bench: ## benchmarks of all packages, for benchstat
 	go test -run '^$$' -bench . -benchmem $(MODULES)
 
@@ -29,7 +45,7 @@ fuzz: ## every fuzz target in turn, FUZZTIME each
 
 images: ## one image per binary, as ipcsuite/NAME
 	deploy/golang-image.sh
-	set -e; for b in $(notdir $(BINARIES)); do docker build -f deploy/Dockerfile --target $$b --build-arg REVISION=$$(git rev-parse HEAD) -t ipcsuite/$$b .; done
+	set -e; for b in $(notdir $(BINARIES)); do docker build -f deploy/Dockerfile --target $$b --build-arg VERSION=$$(git describe --always --tags) --build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git show -s --format=%cI HEAD) -t ipcsuite/$$b .; done
 
 clean:
 	rm -rf bin
