@@ -130,6 +130,7 @@ func (h *hostile) against(t *testing.T, script []byte, cancel context.CancelCaus
 func FuzzHostileWriter(f *testing.F) {
 	f.Add([]byte{0, 0, 'a', 0, 1, 0, 2, 3, 0})                   // as it should be
 	f.Add([]byte{1, 0, 0, 3, 0, 0, 0, 80, 0, 0, 3, '\n'})        // the end comes and goes
+	f.Add([]byte{1, 0, 0, 0, 3, '\n', 3, 0, 0})                  // a newline, and no end
 	f.Add([]byte{2, 3, 0, 4, 7, 0, 2, 0, 0})                     // tokens put and stolen
 	f.Add([]byte{3, 255, 0, 3, 255, 0, 5, 3, 0, 2, 8, 0})        // a flood
 	f.Add([]byte{5, 1, 0, 3, 1, 0, 3, 1, 0, 4, 1, 0, 7, 0, 0})   // a larger FIFO

@@ -75,7 +75,7 @@ func (h *hostilePeer) attack(script []byte) {
 	var scratch [fifo.Atomic]byte
 	for ; len(script) > 2; script = script[3:] {
 		n := uint64(binary.LittleEndian.Uint16(script[1:]))
-		switch script[0] % 12 {
+		switch script[0] % 13 {
 		case 0: // as a peer would
 			ring.tail.Add(n % uint64(len(data)))
 		case 1:
@@ -102,6 +102,10 @@ func (h *hostilePeer) attack(script []byte) {
 			_, _ = unix.Write(h.in, scratch[:1+n%fifo.Atomic])
 		case 11:
 			_, _ = unix.Read(h.drop, scratch[:1+n%fifo.Atomic])
+		case 12: // a length, wherever it is looked for
+			for i := 0; i+prefix <= len(data); i += prefix {
+				binary.NativeEndian.PutUint32(data[i:], uint32(n))
+			}
 		}
 	}
 }
@@ -172,6 +176,7 @@ func (n *twice) Write(p []byte) (int, error) {
 // ring and the FIFO.
 func FuzzHostileWriter(f *testing.F) {
 	f.Add([]byte{9, 5, 0, 0, 9, 0, 10, 1, 0})           // a message
+	f.Add([]byte{12, 30, 0, 2, 9, 0, 10, 1, 0})         // a message longer than what is there
 	f.Add([]byte{2, 64, 0, 2, 65, 0, 2, 0, 0, 4, 1, 0}) // full, too full, empty, nonsense
 	f.Add([]byte{10, 255, 255})                         // a flood of tokens
 	f.Add([]byte{10, 0, 0, 11, 0, 0, 7, 0, 0})          // tokens that vanish
@@ -191,12 +196,12 @@ func FuzzHostileWriter(f *testing.F) {
 			t.Fatal(err)
 		}
 		r.SetSpin(10 * time.Microsecond)
-		buf := make([]byte, 100)
+		buf := make([]byte, 200)
 		h.against(t, script, cancel, func(n int) {
 			var got int
 			switch n % 5 {
 			case 0:
-				got, _ = r.Receive(buf[:10*n%100])
+				got, _ = r.Receive(buf[:(100+7*n)%201])
 			case 1:
 				got, _ = r.Read(buf[:10*n%100])
 			case 2:
