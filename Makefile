@@ -1,7 +1,7 @@
 CONTAINERS = $(CURDIR)/deploy/integration/...
 MODULES    = $(filter-out $(CONTAINERS),$(shell go list -m -f '{{.Dir}}/...'))
-# Each program of the workspace, but for those that only help to deploy it.
-BINARIES   = $(shell go list -f '{{if eq .Name "main"}}{{.Dir}}{{end}}' $(filter-out $(CURDIR)/deploy/%,$(MODULES)))
+# Each module that is a program, but for those that only help to deploy it.
+BINARIES   = $(shell go list -e -f '{{if eq .Name "main"}}{{.Dir}}{{end}}' $(patsubst %/...,%,$(filter-out $(CURDIR)/deploy/%,$(MODULES))))
 BUILT      = $(addprefix bin/,$(notdir $(BINARIES)))
 # The race detector needs a C compiler.
 RACE       = $(if $(shell command -v $$(go env CC)),-race)

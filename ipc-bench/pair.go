@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/pkg/fork"
+)
+
+// pair is the two ends, seen from the program that measures them. Where one
+// process plays both, far is nil.
+type pair struct {
+	ctx       context.Context
+	near, far *process
+	sent      uint64 // messages
+
+	mu       sync.Mutex
+	stopping bool
+}
+
+// process is one end.
+type process struct {
+	name    string
+	cmd     *exec.Cmd
+	orders  *gob.Encoder
+	closing *os.File    // the orders, whose end is its end
+	answers chan answer // closed when it has ended
+	ended   chan struct{}
+	self    answer // its first
+	killed  bool   // because the other has ended; guarded by pair.mu until ended
+}
+
+// startPair starts the ends and returns when they have met. The end of ctx is
+// theirs.
+func startPair(ctx context.Context, m mechanism, p plan, cpus pinning, stderr *os.File) (*pair, error) {
+	pr := &pair{ctx: ctx}
+	a := assignment{Mechanism: m.name, Near: true, Size: p.size, RingSize: p.ringSize, CPUs: cpus.near}
+	if m.pair != nil {
+		near, err := pr.start("the process", a, nil, cpus.near, stderr)
+		if err != nil {
+			return nil, err
+		}
+		pr.near = near
+		return pr, pr.meet()
+	}
+	mt, err := m.meet(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	defer mt.leave()
+	defer func() {
+		for _, f := range append(mt.near, mt.far...) {
+			_ = f.Close()
+		}
+	}()
+	a.Names = mt.names
+	if pr.near, err = pr.start("the near end", a, mt.near, cpus.both(), stderr); err != nil {
+		return nil, err
+	}
+	a.Near, a.CPUs = false, cpus.far
+	if pr.far, err = pr.start("the far end", a, mt.far, cpus.both(), stderr); err != nil {
+		pr.stop()
+		return nil, err
+	}
+	// Only the ends themselves have them now: so each sees the end of the other.
+	for _, f := range append(mt.near, mt.far...) {
+		_ = f.Close()
+	}
+	return pr, pr.meet()
+}
+
+// meet waits until both have said who they are.
+func (pr *pair) meet() error {
+	for _, p := range pr.both() {
+		a, ok := <-p.answers
+		if !ok || a.Err != "" {
+			return pr.failed(p, a)
+		}
+		p.self = a
+	}
+	return nil
+}
+
+func (pr *pair) both() []*process {
+	var ps []*process
+	for _, p := range []*process{pr.near, pr.far} {
+		if p != nil {
+			ps = append(ps, p)
+		}
+	}
+	return ps
+}
+
+func (pr *pair) start(name string, a assignment, files []*os.File, cpus []int, stderr *os.File) (*process, error) {
+	stdin, orders, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	answers, stdout, err := os.Pipe()
+	if err != nil {
+		_, _ = stdin.Close(), orders.Close()
+		return nil, err
+	}
+	p := &process{name: name, orders: gob.NewEncoder(orders), closing: orders, answers: make(chan answer, 4), ended: make(chan struct{})}
+	p.cmd = fork.Command(endRole)
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, stdout, stderr
+	p.cmd.ExtraFiles = files
+	err = startOn(cpus, p.cmd.Start)
+	_, _ = stdin.Close(), stdout.Close()
+	if err != nil {
+		_, _ = orders.Close(), answers.Close()
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	go func() {
+		defer close(p.answers)
+		defer answers.Close()
+		for decoder := gob.NewDecoder(answers); ; {
+			var a answer
+			if decoder.Decode(&a) != nil { // the end of the process
+				return
+			}
+			p.answers <- a
+		}
+	}()
+	kill := context.AfterFunc(pr.ctx, func() { _ = p.cmd.Process.Kill() })
+	go func() {
+		defer close(p.ended)
+		_ = p.cmd.Wait() // the state tells more than the error
+		kill()
+		pr.hasEnded(p)
+	}()
+	if err := p.orders.Encode(a); err != nil {
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+		return nil, fmt.Errorf("%s takes no orders: %w", name, err)
+	}
+	return p, nil
+}
+
+// hasEnded takes the other end along if nobody has asked for the end of this one:
+// it may be waiting for it, in a call that only its end would end.
+func (pr *pair) hasEnded(p *process) {
+	pr.mu.Lock()
+	defer pr.mu.Unlock()
+	if pr.stopping {
+		return
+	}
+	for _, other := range pr.both() {
+		if other != p && other.alive() {
+			other.killed = true
+			_ = other.cmd.Process.Kill()
+		}
+	}
+}
+
+// alive reports whether the process has not ended, which it may have although
+// nobody has waited for it yet.
+func (p *process) alive() bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, p.cmd.Process.Pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	return err == nil && info.Signo == 0
+}
+
+// stop ends both ends and returns when they have ended.
+func (pr *pair) stop() {
+	pr.mu.Lock()
+	pr.stopping = true
+	pr.mu.Unlock()
+	for _, p := range pr.both() {
+		_ = p.closing.Close()
+	}
+	for _, p := range pr.both() {
+		for range p.answers { // so that it is not held up by one
+		}
+		<-p.ended
+	}
+}
+
+// failed waits until both have ended, which one has done or is about to, and
+// returns why: what an end has said, unless that is only that the other has gone,
+// or else what has ended it.
+func (pr *pair) failed(p *process, a answer) error {
+	said := map[*process]answer{p: a}
+	for _, p := range pr.both() {
+		for a := range p.answers {
+			if a.Err != "" {
+				said[p] = a
+			}
+		}
+		<-p.ended
+		_ = p.closing.Close()
+	}
+	if pr.ctx.Err() != nil {
+		return context.Cause(pr.ctx)
+	}
+	var likely error
+	for _, p := range pr.both() {
+		who := fmt.Sprintf("%s, process %d", p.name, p.cmd.Process.Pid)
+		switch a := said[p]; {
+		case a.Err != "" && !a.Gone:
+			return fmt.Errorf("%s: %s", who, a.Err)
+		case a.Err == "" && !p.killed:
+			likely = fmt.Errorf("%s, ended in the middle of the work: %v", who, p.cmd.ProcessState)
+		case a.Err != "" && likely == nil:
+			likely = fmt.Errorf("%s: %s", who, a.Err)
+		}
+	}
+	return likely
+}
+
+// round has both ends do the same, and returns what each has to say. Where one
+// process plays both, the near end has used everything.
+func (pr *pair) round(do exercise, messages int) (near, far answer, err error) {
+	o := order{Do: do, Messages: messages, First: pr.sent}
+	pr.sent += uint64(messages)
+	for _, p := range pr.both() {
+		if err := p.orders.Encode(o); err != nil && !errors.Is(err, os.ErrClosed) {
+			return answer{}, answer{}, pr.failed(p, answer{})
+		}
+	}
+	var got []answer
+	for _, p := range pr.both() {
+		a, ok := <-p.answers
+		if !ok || a.Err != "" {
+			return answer{}, answer{}, pr.failed(p, a)
+		}
+		got = append(got, a)
+	}
+	if pr.far == nil {
+		return got[0], answer{Start: got[0].Start, End: got[0].End}, nil
+	}
+	return got[0], got[1], nil
+}

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/mattn/go-isatty"
+	"github.com/schollz/progressbar/v3"
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/internal/command"
+	"example.com/ipcsuite/internal/rundir"
+)
+
+// settings are what a run is told.
+type settings struct {
+	mechanisms []mechanism
+	sizes      []int
+	bench      *bench
+	revision   string
+	outputs    []output
+}
+
+// output is where a result goes, as what.
+type output struct {
+	flag, path string // "-": stdout
+	write      func(result, io.Writer) error
+}
+
+func runCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
+	s, err := settingsOf(env, c)
+	if err != nil {
+		return err
+	}
+	if err := rundir.Open(s.bench.dir); err != nil {
+		return err
+	}
+	return s.run(ctx, env)
+}
+
+// settingsOf reads the flags. Its errors are mistakes of the user's.
+func settingsOf(env *command.Env, c *cli.Context) (*settings, error) {
+	b := &bench{stderr: env.Stderr, dir: c.String("dir"), messages: c.Int("messages"), duration: c.Duration("duration")}
+	s := &settings{bench: b, mechanisms: mechanisms(), revision: c.App.Version}
+	var err error
+	if names := c.String("mechanism"); names != "" {
+		if s.mechanisms, err = named(s.mechanisms, splitList(names)); err != nil {
+			return nil, command.UsageErrorf("--mechanism %w", err)
+		}
+	}
+	if s.sizes, err = parseSizes(c.String("size")); err != nil {
+		return nil, command.UsageErrorf("--size %w", err)
+	}
+	if b.ringSize, err = parseSize(c.String("ring-size")); err != nil {
+		return nil, command.UsageErrorf("--ring-size %w", err)
+	}
+	switch {
+	case c.IsSet("messages") && c.IsSet("duration"):
+		return nil, command.UsageErrorf("--messages and --duration: want one of them")
+	case c.IsSet("messages") && (b.messages < 1 || b.messages > maxMessages):
+		return nil, command.UsageErrorf("--messages %d: want 1 to %d", b.messages, maxMessages)
+	case b.duration <= 0:
+		return nil, command.UsageErrorf("--duration %v: want more than 0s", b.duration)
+	}
+	allowed, err := allowedCPUs()
+	if err != nil {
+		return nil, err
+	}
+	if b.cpus, err = choose(c.String("cpu"), allowed); err != nil {
+		return nil, command.UsageErrorf("--cpu %w", err)
+	}
+	s.outputs, err = outputsOf(c)
+	return s, err
+}
+
+func outputsOf(c *cli.Context) ([]output, error) {
+	var all []output
+	onStdout := ""
+	for _, o := range []output{
+		{"json", c.String("json"), result.writeJSON},
+		{"csv", c.String("csv"), result.writeCSV},
+		{"plot", c.String("plot"), plotAs(filepath.Ext(c.String("plot")))},
+	} {
+		switch ext := filepath.Ext(o.path); {
+		case o.path == "":
+			continue
+		case o.flag == "plot" && ext != ".svg" && ext != ".png":
+			return nil, command.UsageErrorf("--plot %s: want a name that ends in .svg or .png", o.path)
+		case o.path == "-" && onStdout != "":
+			return nil, command.UsageErrorf("--%s - and --%s -: only one of them can go to stdout", onStdout, o.flag)
+		case o.path == "-":
+			onStdout = o.flag
+		default:
+			// Better now than when all is measured.
+			if err := unix.Access(filepath.Dir(o.path), unix.W_OK); err != nil {
+				return nil, fmt.Errorf("--%s %s: cannot write to its folder: %w", o.flag, o.path, err)
+			}
+		}
+		all = append(all, o)
+	}
+	return all, nil
+}
+
+func (s *settings) run(ctx context.Context, env *command.Env) error {
+	bar := newProgress(env.Stderr, len(s.sizes)*len(s.mechanisms))
+	defer bar.Clear() //nolint:errcheck // it is an extra
+	r := result{machine: thisMachine(s.revision), cpus: s.bench.cpus, clock: clockCost()}
+	before, err := loadNow()
+	if err != nil {
+		return err
+	}
+	for _, size := range s.sizes {
+		for _, m := range s.mechanisms {
+			bar.Describe(fmt.Sprintf("%s, %s", m.name, sizeText(size)))
+			row, err := s.bench.row(ctx, m, size)
+			if err != nil {
+				return err
+			}
+			r.rows = append(r.rows, row)
+			_ = bar.Add(1) // it is an extra
+		}
+	}
+	after, err := loadNow()
+	if err != nil {
+		return err
+	}
+	r.disturbance = after.since(before)
+	_ = bar.Clear() // it is an extra
+	if err := s.write(r, env.Stdout); err != nil {
+		return err
+	}
+	for _, w := range r.warnings() {
+		env.Log.Warn().Msg(w)
+	}
+	return nil
+}
+
+// newProgress is a bar on a terminal, and nothing elsewhere.
+func newProgress(stderr *os.File, steps int) *progressbar.ProgressBar {
+	return progressbar.NewOptions(steps,
+		progressbar.OptionSetWriter(stderr),
+		progressbar.OptionSetVisibility(isatty.IsTerminal(stderr.Fd())),
+		progressbar.OptionShowCount(),
+		progressbar.OptionClearOnFinish(),
+		progressbar.OptionFullWidth(),
+	)
+}
+
+// write writes all outputs, and the table unless another has stdout.
+func (s *settings) write(r result, stdout io.Writer) error {
+	table := true
+	for _, o := range s.outputs {
+		if o.path == "-" {
+			table = false
+			if err := o.write(r, stdout); err != nil {
+				return fmt.Errorf("write --%s to stdout: %w", o.flag, err)
+			}
+			continue
+		}
+		if err := writeFile(o.path, func(w io.Writer) error { return o.write(r, w) }); err != nil {
+			return fmt.Errorf("write --%s %s: %w", o.flag, o.path, err)
+		}
+	}
+	if !table {
+		return nil
+	}
+	r.writeHeader(stdout)
+	return r.writeTables(stdout)
+}
+
+// writeFile makes the file whole or not at all.
+func writeFile(path string, write func(io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) //nolint:errcheck // after Rename it is gone
+	err = errors.Join(write(f), f.Chmod(0o644), f.Close())
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+func splitList(list string) []string {
+	words := strings.Split(list, ",")
+	for i := range words {
+		words[i] = strings.TrimSpace(words[i])
+	}
+	return words
+}
+
+func parseSizes(list string) ([]int, error) {
+	var sizes []int
+	for _, word := range splitList(list) {
+		size, err := parseSize(word)
+		if err != nil {
+			return nil, err
+		}
+		sizes = append(sizes, size)
+	}
+	return sizes, nil
+}
+
+// maxSize is the largest message or ring, in bytes.
+const maxSize = 1 << 30
+
+// parseSize reads a number of bytes: 64, 4k, 1M, 1MiB.
+func parseSize(word string) (int, error) {
+	digits := strings.TrimRight(word, "kKmMiIbB")
+	unit, known := map[string]int{"": 1, "b": 1, "k": 1 << 10, "kib": 1 << 10, "m": 1 << 20, "mib": 1 << 20}[strings.ToLower(word[len(digits):])]
+	n, err := strconv.Atoi(digits)
+	if err != nil || !known || n < 1 || n > maxSize/unit {
+		return 0, fmt.Errorf("%q: want bytes, such as 64, 4k or 1M, up to %dM", word, maxSize>>20)
+	}
+	return n * unit, nil
+}
+
+func namesOf(all []mechanism) string {
+	var names []string
+	for _, m := range all {
+		names = append(names, m.name)
+	}
+	return strings.Join(names, ", ")
+}
