@@ -34,6 +34,9 @@ const (
 	roundTrips exercise = iota
 	// oneWay: the near end sends as fast as it can, the far end receives.
 	oneWay
+	// move: the near end sends what it reads from a file, the far end writes what
+	// it receives into one.
+	move
 )
 
 // answer is what an end has to say about a round, or, before the first, about
@@ -51,6 +54,8 @@ type answer struct {
 	Start, End time.Duration
 	Trips      *hdrhistogram.Snapshot // of the near end, in ns
 	Used       usage
+
+	Copied copied // by a move
 }
 
 // usage is what a process has used so far, all its threads together.
@@ -158,6 +163,7 @@ type end struct {
 	payload *payload
 	link    link
 	buf     []byte
+	file    int // for move
 	steps   map[exercise]func(uint64) error
 	trips   *hdrhistogram.Histogram // nil where this end does not measure them
 	began   time.Time               // an origin for monotonic times that are cheap to take
@@ -169,7 +175,7 @@ const longest = 10 * time.Second
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(1, int64(longest), 3) }
 
 func newEnd(ctx context.Context, m mechanism, a assignment) (*end, error) {
-	e := &end{payload: newPayload(a.Size), buf: make([]byte, max(a.Size, pipe.Atomic)), began: time.Now()}
+	e := &end{payload: newPayload(a.Size), buf: make([]byte, max(a.Size, pipe.Atomic)), began: time.Now(), file: a.File}
 	if a.Near {
 		e.trips = newHistogram()
 	}
@@ -200,9 +206,9 @@ func newEnd(ctx context.Context, m mechanism, a assignment) (*end, error) {
 	if e.link, err = m.join(ctx, a); err != nil {
 		return nil, err
 	}
-	e.steps = map[exercise]func(uint64) error{roundTrips: e.echo, oneWay: e.receive}
+	e.steps = map[exercise]func(uint64) error{roundTrips: e.echo, oneWay: e.receive, move: e.unload}
 	if a.Near {
-		e.steps = map[exercise]func(uint64) error{roundTrips: e.timed(e.ask), oneWay: e.send}
+		e.steps = map[exercise]func(uint64) error{roundTrips: e.timed(e.ask), oneWay: e.send, move: e.load}
 	}
 	return e, nil
 }
@@ -251,6 +257,9 @@ func (e *end) timed(step func(uint64) error) func(uint64) error {
 // round does what is ordered. Between its two looks at what was used there is
 // nothing but the messages.
 func (e *end) round(o order) (answer, error) {
+	if o.Do == move {
+		return e.moved(o)
+	}
 	if e.trips != nil {
 		e.trips.Reset()
 	}

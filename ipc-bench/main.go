@@ -47,6 +47,11 @@ Examples:
 		Action: runCommand,
 		Commands: []command.Sub{
 			{Name: "run", Usage: "the same as without a command", Default: true, Action: runCommand},
+			{
+				Name: "copies", Usage: "count what a message costs in system calls and copies", ArgsUsage: "[NAME …]",
+				Description: "Checks by counting what is said about the copies that pipes and shared memory\nmake: a line for each, exit code 1 if any is not as expected.",
+				Flags:       copiesFlags, Action: copiesCommand,
+			},
 		},
 	}))
 }

@@ -39,10 +39,11 @@ type mechanism struct {
 
 // plan is what one row measures.
 type plan struct {
-	size     int    // of a message, in bytes
-	ringSize int    // in bytes
-	dir      string // for FIFOs
-	oneCPU   bool   // both ends have the same processor, and no other
+	size         int      // of a message, in bytes
+	ringSize     int      // in bytes
+	dir          string   // for FIFOs
+	source, sink *os.File // for a move: what the near end reads and the far end writes
+	oneCPU       bool     // both ends have the same processor, and no other
 }
 
 // meeting is what two ends need to meet.
@@ -63,6 +64,7 @@ type assignment struct {
 	RingSize  int
 	Names     []string
 	CPUs      []int
+	File      int // the descriptor for a move
 }
 
 // mechanisms returns all there are, the slowest to the limit.

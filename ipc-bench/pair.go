@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -43,7 +44,7 @@ func startPair(ctx context.Context, m mechanism, p plan, cpus pinning, stderr *o
 	pr := &pair{ctx: ctx}
 	a := assignment{Mechanism: m.name, Near: true, Size: p.size, RingSize: p.ringSize, CPUs: cpus.near}
 	if m.pair != nil {
-		near, err := pr.start("the process", a, nil, cpus.near, stderr)
+		near, err := pr.start("the only end", a, nil, cpus.near, stderr)
 		if err != nil {
 			return nil, err
 		}
@@ -60,12 +61,12 @@ func startPair(ctx context.Context, m mechanism, p plan, cpus pinning, stderr *o
 			_ = f.Close()
 		}
 	}()
-	a.Names = mt.names
-	if pr.near, err = pr.start("the near end", a, mt.near, cpus.both(), stderr); err != nil {
+	a.Names, a.File = mt.names, fork.FD(len(mt.near))
+	if pr.near, err = pr.start("the near end", a, with(mt.near, p.source), cpus.both(), stderr); err != nil {
 		return nil, err
 	}
 	a.Near, a.CPUs = false, cpus.far
-	if pr.far, err = pr.start("the far end", a, mt.far, cpus.both(), stderr); err != nil {
+	if pr.far, err = pr.start("the far end", a, with(mt.far, p.sink), cpus.both(), stderr); err != nil {
 		pr.stop()
 		return nil, err
 	}
@@ -74,6 +75,14 @@ func startPair(ctx context.Context, m mechanism, p plan, cpus pinning, stderr *o
 		_ = f.Close()
 	}
 	return pr, pr.meet()
+}
+
+// with adds a file, if there is one.
+func with(files []*os.File, f *os.File) []*os.File {
+	if f == nil {
+		return files
+	}
+	return slices.Concat(files, []*os.File{f})
 }
 
 // meet waits until both have said who they are.
