@@ -152,7 +152,7 @@ func (l *copyLab) move(ctx context.Context, mechanism string, size int) (moveRec
 	}
 	defer pr.stop()
 	var tracers []*tracer
-	for _, end := range pr.both() {
+	for _, end := range pr.ends {
 		t, err := trace(end.self.Thread)
 		if err != nil {
 			rec.unseen = fmt.Sprintf("calls other than read and write: %v", err)
@@ -277,16 +277,21 @@ func copiesCommand(ctx context.Context, env *command.Env, c *cli.Context) error 
 		return err
 	}
 	l := &copyLab{all: mechanisms(), bench: &bench{stderr: env.Stderr, cpus: cpus, dir: dir, ringSize: 1 << 20, messages: 100 * rounds}}
+	if len(names) > 0 {
+		all = slices.DeleteFunc(all, func(cl claim) bool { return !slices.Contains(names, cl.Name) })
+	}
+	return l.check(ctx, all, env.Stdout, c.Bool("json"))
+}
+
+// check checks the claims, and fails if any does not hold.
+func (l *copyLab) check(ctx context.Context, all []claim, stdout io.Writer, asJSON bool) error {
 	var failed []string
 	for _, cl := range all {
-		if len(names) > 0 && !slices.Contains(names, cl.Name) {
-			continue
-		}
 		f, err := cl.find(ctx, l)
 		if err != nil {
 			return err
 		}
-		if err := f.print(env.Stdout, c.Bool("json")); err != nil {
+		if err := f.print(stdout, asJSON); err != nil {
 			return err
 		}
 		if !f.Pass {

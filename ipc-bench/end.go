@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -113,10 +114,16 @@ func serveEnd(all []mechanism) fork.Role {
 		if err == nil {
 			return 0
 		}
-		gone := errors.Is(err, errGone) || errors.Is(err, unix.EPIPE) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-		_ = answers.Encode(answer{Err: err.Error(), Gone: gone}) // where the program has gone too, nobody reads it
+		_ = answers.Encode(answer{Err: err.Error(), Gone: isGone(err)}) // where the program has gone too, nobody reads it
 		return 1
 	}
+}
+
+// isGone reports whether an error is how a link tells that the other end has gone.
+func isGone(err error) bool {
+	return slices.ContainsFunc([]error{errGone, unix.EPIPE, unix.ECONNRESET, io.EOF, io.ErrUnexpectedEOF}, func(e error) bool {
+		return errors.Is(err, e)
+	})
 }
 
 func work(ctx context.Context, all []mechanism, orders *gob.Decoder, answers *gob.Encoder) error {

@@ -27,7 +27,6 @@ type bench struct {
 	ringSize int
 	messages int           // of each measurement; 0: as many as take duration
 	duration time.Duration // of each measurement
-	progress func(what string)
 }
 
 // row is what one mechanism does with messages of one size.
@@ -73,10 +72,7 @@ func (b *bench) row(ctx context.Context, m mechanism, size int) (row, error) {
 		return r, fmt.Errorf("%s, %d bytes: %w", m.name, size, err)
 	}
 	defer pr.stop()
-	r.nearCPUs, r.farCPUs = pr.near.self.CPUs, pr.near.self.CPUs
-	if pr.far != nil {
-		r.farCPUs = pr.far.self.CPUs
-	}
+	r.nearCPUs, r.farCPUs = pr.ends[0].self.CPUs, pr.ends[len(pr.ends)-1].self.CPUs
 	if r.trips, err = b.trips(pr); err == nil {
 		r.flow, err = b.flow(pr)
 	}
@@ -171,7 +167,7 @@ func middle(values []float64) (median, spread float64) {
 		return 0, 0
 	}
 	slices.Sort(values)
-	at := func(q float64) float64 { return values[int(q*float64(len(values)-1)+0.5)] }
-	median = at(0.5)
-	return median, (at(0.75) - at(0.25)) / median
+	last := len(values) - 1
+	median = values[(last+1)/2]
+	return median, (values[last-last/4] - values[last/4]) / median
 }

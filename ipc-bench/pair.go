@@ -16,14 +16,15 @@ import (
 )
 
 // pair is the two ends, seen from the program that measures them. Where one
-// process plays both, far is nil.
+// process plays both, there is one.
 type pair struct {
-	ctx       context.Context
-	near, far *process
-	sent      uint64 // messages
+	ctx  context.Context
+	sent uint64 // messages
 
-	mu       sync.Mutex
+	mu       sync.Mutex // until both have been started
+	ends     []*process // the near one, and the far one if it is another
 	stopping bool
+	dead     bool // one has ended unasked
 }
 
 // process is one end.
@@ -31,8 +32,10 @@ type process struct {
 	name    string
 	cmd     *exec.Cmd
 	orders  *gob.Encoder
-	closing *os.File    // the orders, whose end is its end
-	answers chan answer // closed when it has ended
+	closing *os.File      // the orders, whose end is its end
+	answers chan answer   // closed when it has ended
+	read    chan struct{} // closed when it has said all,
+	gone    bool          // which was that the other has gone
 	ended   chan struct{}
 	self    answer // its first
 	killed  bool   // because the other has ended; guarded by pair.mu until ended
@@ -44,12 +47,10 @@ func startPair(ctx context.Context, m mechanism, p plan, cpus pinning, stderr *o
 	pr := &pair{ctx: ctx}
 	a := assignment{Mechanism: m.name, Near: true, Size: p.size, RingSize: p.ringSize, CPUs: cpus.near}
 	if m.pair != nil {
-		near, err := pr.start("the only end", a, nil, cpus.near, stderr)
-		if err != nil {
+		if err := pr.start("the only end", a, nil, cpus.near, stderr); err != nil {
 			return nil, err
 		}
-		pr.near = near
-		return pr, pr.meet()
+		return pr.meet()
 	}
 	mt, err := m.meet(ctx, p)
 	if err != nil {
@@ -62,11 +63,12 @@ func startPair(ctx context.Context, m mechanism, p plan, cpus pinning, stderr *o
 		}
 	}()
 	a.Names, a.File = mt.names, fork.FD(len(mt.near))
-	if pr.near, err = pr.start("the near end", a, with(mt.near, p.source), cpus.both(), stderr); err != nil {
+	if err := pr.start("the near end", a, with(mt.near, p.source), cpus.both(), stderr); err != nil {
+		pr.stop()
 		return nil, err
 	}
 	a.Near, a.CPUs = false, cpus.far
-	if pr.far, err = pr.start("the far end", a, with(mt.far, p.sink), cpus.both(), stderr); err != nil {
+	if err := pr.start("the far end", a, with(mt.far, p.sink), cpus.both(), stderr); err != nil {
 		pr.stop()
 		return nil, err
 	}
@@ -74,7 +76,7 @@ func startPair(ctx context.Context, m mechanism, p plan, cpus pinning, stderr *o
 	for _, f := range append(mt.near, mt.far...) {
 		_ = f.Close()
 	}
-	return pr, pr.meet()
+	return pr.meet()
 }
 
 // with adds a file, if there is one.
@@ -86,38 +88,29 @@ func with(files []*os.File, f *os.File) []*os.File {
 }
 
 // meet waits until both have said who they are.
-func (pr *pair) meet() error {
-	for _, p := range pr.both() {
+func (pr *pair) meet() (*pair, error) {
+	for _, p := range pr.ends {
 		a, ok := <-p.answers
 		if !ok || a.Err != "" {
-			return pr.failed(p, a)
+			return nil, pr.failed(p, a)
 		}
 		p.self = a
 	}
-	return nil
+	return pr, nil
 }
 
-func (pr *pair) both() []*process {
-	var ps []*process
-	for _, p := range []*process{pr.near, pr.far} {
-		if p != nil {
-			ps = append(ps, p)
-		}
-	}
-	return ps
-}
-
-func (pr *pair) start(name string, a assignment, files []*os.File, cpus []int, stderr *os.File) (*process, error) {
+// start starts an end, which has to know a.
+func (pr *pair) start(name string, a assignment, files []*os.File, cpus []int, stderr *os.File) error {
 	stdin, orders, err := os.Pipe()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	answers, stdout, err := os.Pipe()
 	if err != nil {
 		_, _ = stdin.Close(), orders.Close()
-		return nil, err
+		return err
 	}
-	p := &process{name: name, orders: gob.NewEncoder(orders), closing: orders, answers: make(chan answer, 4), ended: make(chan struct{})}
+	p := &process{name: name, orders: gob.NewEncoder(orders), closing: orders, answers: make(chan answer, 4), read: make(chan struct{}), ended: make(chan struct{})}
 	p.cmd = fork.Command(endRole)
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, stdout, stderr
 	p.cmd.ExtraFiles = files
@@ -125,9 +118,11 @@ func (pr *pair) start(name string, a assignment, files []*os.File, cpus []int, s
 	_, _ = stdin.Close(), stdout.Close()
 	if err != nil {
 		_, _ = orders.Close(), answers.Close()
-		return nil, fmt.Errorf("start %s: %w", name, err)
+		return fmt.Errorf("start %s: %w", name, err)
 	}
+	pr.add(p)
 	go func() {
+		defer close(p.read)
 		defer close(p.answers)
 		defer answers.Close()
 		for decoder := gob.NewDecoder(answers); ; {
@@ -135,7 +130,8 @@ func (pr *pair) start(name string, a assignment, files []*os.File, cpus []int, s
 			if decoder.Decode(&a) != nil { // the end of the process
 				return
 			}
-			p.answers <- a
+			p.gone = a.Gone
+			p.answers <- a // there is room for all that it may say unasked
 		}
 	}()
 	kill := context.AfterFunc(pr.ctx, func() { _ = p.cmd.Process.Kill() })
@@ -143,30 +139,46 @@ func (pr *pair) start(name string, a assignment, files []*os.File, cpus []int, s
 		defer close(p.ended)
 		_ = p.cmd.Wait() // the state tells more than the error
 		kill()
+		<-p.read
 		pr.hasEnded(p)
 	}()
-	if err := p.orders.Encode(a); err != nil {
-		_ = p.cmd.Process.Kill()
-		<-p.ended
-		return nil, fmt.Errorf("%s takes no orders: %w", name, err)
+	if err := p.orders.Encode(a); err != nil && !errors.Is(err, unix.EPIPE) { // else its end tells more
+		return fmt.Errorf("%s takes no orders: %w", name, err)
 	}
-	return p, nil
+	return nil
+}
+
+// add makes p one of the ends.
+func (pr *pair) add(p *process) {
+	pr.mu.Lock()
+	defer pr.mu.Unlock()
+	pr.ends = append(pr.ends, p)
+	if pr.dead {
+		p.kill()
+	}
 }
 
 // hasEnded takes the other end along if nobody has asked for the end of this one:
-// it may be waiting for it, in a call that only its end would end.
+// it may be waiting for it, in a call that only its end would end. Where this one
+// has ended because the other has gone, that is on its way, and its own end tells
+// why.
 func (pr *pair) hasEnded(p *process) {
 	pr.mu.Lock()
 	defer pr.mu.Unlock()
 	if pr.stopping {
 		return
 	}
-	for _, other := range pr.both() {
-		if other != p && other.alive() {
-			other.killed = true
-			_ = other.cmd.Process.Kill()
+	pr.dead = true
+	for _, other := range pr.ends {
+		if other != p && !p.gone && other.alive() {
+			other.kill()
 		}
 	}
+}
+
+func (p *process) kill() {
+	p.killed = true
+	_ = p.cmd.Process.Kill()
 }
 
 // alive reports whether the process has not ended, which it may have although
@@ -182,10 +194,10 @@ func (pr *pair) stop() {
 	pr.mu.Lock()
 	pr.stopping = true
 	pr.mu.Unlock()
-	for _, p := range pr.both() {
+	for _, p := range pr.ends {
 		_ = p.closing.Close()
 	}
-	for _, p := range pr.both() {
+	for _, p := range pr.ends {
 		for range p.answers { // so that it is not held up by one
 		}
 		<-p.ended
@@ -197,7 +209,7 @@ func (pr *pair) stop() {
 // or else what has ended it.
 func (pr *pair) failed(p *process, a answer) error {
 	said := map[*process]answer{p: a}
-	for _, p := range pr.both() {
+	for _, p := range pr.ends {
 		for a := range p.answers {
 			if a.Err != "" {
 				said[p] = a
@@ -210,7 +222,7 @@ func (pr *pair) failed(p *process, a answer) error {
 		return context.Cause(pr.ctx)
 	}
 	var likely error
-	for _, p := range pr.both() {
+	for _, p := range pr.ends {
 		who := fmt.Sprintf("%s, process %d", p.name, p.cmd.Process.Pid)
 		switch a := said[p]; {
 		case a.Err != "" && !a.Gone:
@@ -229,20 +241,20 @@ func (pr *pair) failed(p *process, a answer) error {
 func (pr *pair) round(do exercise, messages int) (near, far answer, err error) {
 	o := order{Do: do, Messages: messages, First: pr.sent}
 	pr.sent += uint64(messages)
-	for _, p := range pr.both() {
-		if err := p.orders.Encode(o); err != nil && !errors.Is(err, os.ErrClosed) {
+	for _, p := range pr.ends {
+		if err := p.orders.Encode(o); err != nil {
 			return answer{}, answer{}, pr.failed(p, answer{})
 		}
 	}
 	var got []answer
-	for _, p := range pr.both() {
+	for _, p := range pr.ends {
 		a, ok := <-p.answers
 		if !ok || a.Err != "" {
 			return answer{}, answer{}, pr.failed(p, a)
 		}
 		got = append(got, a)
 	}
-	if pr.far == nil {
+	if len(got) == 1 {
 		return got[0], answer{Start: got[0].Start, End: got[0].End}, nil
 	}
 	return got[0], got[1], nil
