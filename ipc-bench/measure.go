@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"math"
 	"os"
 	"slices"
 	"time"
@@ -110,48 +109,65 @@ func (b *bench) flow(pr *pair) (flow, error) {
 
 // rounds warms up, and then has each round counted.
 func (b *bench) rounds(pr *pair, do exercise, count func(n int, near, far answer)) error {
-	var parts []int
 	if b.messages > 0 {
+		if _, _, err := pr.round(do, (b.messages+rounds-1)/rounds); err != nil {
+			return err
+		}
 		for left, i := b.messages, rounds; left > 0; i-- {
 			n := (left + i - 1) / i
-			parts = append(parts, n)
 			left -= n
+			near, far, err := pr.round(do, n)
+			if err != nil {
+				return err
+			}
+			count(n, near, far)
 		}
-		if _, _, err := pr.round(do, parts[0]); err != nil {
-			return err
-		}
-	} else {
-		n, err := b.warmUp(pr, do)
-		if err != nil {
-			return err
-		}
-		parts = slices.Repeat([]int{n}, rounds)
+		return nil
 	}
-	for _, n := range parts {
+	n, err := b.warmUp(pr, do)
+	if err != nil {
+		return err
+	}
+	for range rounds {
 		near, far, err := pr.round(do, n)
 		if err != nil {
 			return err
 		}
 		count(n, near, far)
+		// On a machine that has become busy meanwhile, as many would take too long.
+		n = max(1, min(n, int(float64(n)*b.eachRound()/took(near, far))))
 	}
 	return nil
 }
 
+// eachRound is how long a round should take, in ns.
+func (b *bench) eachRound() float64 { return float64(b.duration) / rounds }
+
+// took returns how long a round has taken, in ns.
+func took(near, far answer) float64 {
+	return float64(max(near.End, far.End, near.Start+1) - near.Start)
+}
+
 // warmUp makes rounds for about as long as one should take, and returns of how
-// many messages such a round is, by the fastest of them: one that was held up
-// tells nothing. Meanwhile the pages that are used get touched, and the
-// processors awake.
+// many messages such a round is. Meanwhile the pages that are used get touched,
+// and the processors awake.
 func (b *bench) warmUp(pr *pair, do exercise) (int, error) {
-	const least = 4 // so that the growth from one message gets somewhere
-	want := float64(b.duration) / rounds
-	each, spent, n := math.Inf(1), 0.0, 1
-	for i := 0; i < least || spent < want; i++ {
+	const least = 4 // rounds, so that the growth from one message gets somewhere
+	want := b.eachRound()
+	// each is what a message takes in the largest rounds: a few are over before
+	// the sender has to wait, or have been held up.
+	each, spent, most := 0.0, 0.0, 0
+	for i, n := 0, 1; i < least || spent < want; i++ {
 		near, far, err := pr.round(do, n)
 		if err != nil {
 			return 0, err
 		}
-		took := float64(max(near.End, far.End, near.Start+1) - near.Start)
-		each, spent = min(each, took/float64(n)), spent+took
+		t := took(near, far)
+		if spent += t; n > most {
+			each, most = t/float64(n), n
+		} else {
+			each = min(each, t/float64(n))
+		}
 		n = int(max(1, min(want/least/each, 16*float64(n), maxMessages)))
 	}
 	return int(max(1, min(want/each, maxMessages))), nil

@@ -61,7 +61,7 @@ func buildImages() error {
 		return err
 	}
 	defer provider.Close()
-	for _, binary := range []string{"pipe-demo", "fifo-server", "fifo-client", "shm-server", "shm-client"} {
+	for _, binary := range []string{"pipe-demo", "fifo-server", "fifo-client", "shm-server", "shm-client", "ipc-bench"} {
 		var output bytes.Buffer
 		_, err := provider.BuildImage(context.Background(), &testcontainers.ContainerRequest{
 			FromDockerfile: testcontainers.FromDockerfile{
