@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -99,8 +101,8 @@ func outputsOf(c *cli.Context) ([]output, error) {
 			onStdout = o.flag
 		default:
 			// Better now than when all is measured.
-			if err := unix.Access(filepath.Dir(o.path), unix.W_OK); err != nil {
-				return nil, fmt.Errorf("--%s %s: cannot write to its folder: %w", o.flag, o.path, err)
+			if err := writable(o.path); err != nil {
+				return nil, fmt.Errorf("--%s %s: cannot be written: %w", o.flag, o.path, err)
 			}
 		}
 		all = append(all, o)
@@ -164,7 +166,12 @@ func (s *settings) write(r result, stdout io.Writer) error {
 			}
 			continue
 		}
-		if err := writeFile(o.path, func(w io.Writer) error { return o.write(r, w) }); err != nil {
+		var content bytes.Buffer
+		err := o.write(r, &content)
+		if err == nil {
+			err = os.WriteFile(o.path, content.Bytes(), 0o644)
+		}
+		if err != nil {
 			return fmt.Errorf("write --%s %s: %w", o.flag, o.path, err)
 		}
 	}
@@ -175,18 +182,18 @@ func (s *settings) write(r result, stdout io.Writer) error {
 	return r.writeTables(stdout)
 }
 
-// writeFile makes the file whole or not at all.
-func writeFile(path string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
+// writable looks whether a file can be written, or made, without doing it.
+func writable(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return unix.Access(filepath.Dir(path), unix.W_OK)
+	case err != nil:
 		return err
+	case info.IsDir():
+		return unix.EISDIR
 	}
-	defer os.Remove(f.Name()) //nolint:errcheck // after Rename it is gone
-	err = errors.Join(write(f), f.Chmod(0o644), f.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return unix.Access(path, unix.W_OK)
 }
 
 func splitList(list string) []string {
