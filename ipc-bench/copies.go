@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
@@ -28,6 +29,7 @@ const (
 	largeMessage = 4096 // bytes; a page, so that a pipe gives it out in one read
 	smallMessage = 64
 	countedMoves = 400 // messages
+	timedTrips   = 200 // in a turn
 	// apart is by how much a count per message may differ from a whole number:
 	// the first and the last message need not wait like the others.
 	apart = 0.05
@@ -219,21 +221,31 @@ func (l *copyLab) signal(ctx context.Context) ([]moveRecord, string, bool, error
 		return nil, "", false, err
 	}
 	moves := []moveRecord{pipe, box}
+	var pairs [2]*pair
+	for i, name := range []string{"pipe", "mailbox"} {
+		ms, err := named(l.all, []string{name})
+		if err != nil {
+			return nil, "", false, err
+		}
+		p := plan{size: smallMessage, dir: l.bench.dir, oneCPU: true}
+		if pairs[i], err = startPair(ctx, ms[0], p, l.bench.cpus, l.bench.stderr); err != nil {
+			return nil, "", false, err
+		}
+		defer pairs[i].stop()
+	}
 	var ratios []float64
 	var times [2]float64
-	for range rounds {
-		for i, name := range []string{"pipe", "mailbox"} {
-			ms, err := named(l.all, []string{name})
+	for turn := range 1 + rounds {
+		for i, pr := range pairs {
+			near, _, err := pr.round(roundTrips, timedTrips)
 			if err != nil {
 				return nil, "", false, err
 			}
-			r, err := l.bench.row(ctx, ms[0], smallMessage)
-			if err != nil {
-				return nil, "", false, err
-			}
-			times[i] = float64(r.trips.histogram.ValueAtQuantile(50))
+			times[i] = float64(hdrhistogram.Import(near.Trips).ValueAtQuantile(50))
 		}
-		ratios = append(ratios, times[1]/times[0])
+		if turn > 0 { // the first warms up
+			ratios = append(ratios, times[1]/times[0])
+		}
 	}
 	ratio, _ := middle(ratios)
 	// Reading from the file and writing to the other are two of the calls.
@@ -276,7 +288,7 @@ func copiesCommand(ctx context.Context, env *command.Env, c *cli.Context) error 
 	if err != nil {
 		return err
 	}
-	l := &copyLab{all: mechanisms(), bench: &bench{stderr: env.Stderr, cpus: cpus, dir: dir, ringSize: 1 << 20, messages: 100 * rounds}}
+	l := &copyLab{all: mechanisms(), bench: &bench{stderr: env.Stderr, cpus: cpus, dir: dir, ringSize: 1 << 20}}
 	if len(names) > 0 {
 		all = slices.DeleteFunc(all, func(cl claim) bool { return !slices.Contains(names, cl.Name) })
 	}
