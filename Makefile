@@ -7,7 +7,7 @@ BUILT      = $(addprefix bin/,$(notdir $(BINARIES)))
 RACE       = $(if $(shell command -v $$(go env CC)),-race)
 LINTER     = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: build demo test lint vuln licenses sbom reproducible bench fuzz images clean
+.PHONY: build demo test lint vuln licenses sbom reproducible bench peers fuzz images clean
 build: ## binaries into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ $(BINARIES)
 
@@ -39,6 +39,9 @@ reproducible: ## the same binaries come from the last commit in two folders, wit
 
 bench: ## benchmarks of all packages, for benchstat
 	go test -run '^$$' -bench . -benchmem $(MODULES)
+
+peers: ## round trips beside the same loops in C, which needs a C compiler
+	go run ./ipc-bench/peers
 
 fuzz: ## every fuzz target in turn, FUZZTIME each
 	.ci/fuzz $(MODULES)
