@@ -118,3 +118,33 @@ func FuzzNext(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkNext(b *testing.B) {
+	for _, length := range []int{16, 64, 1024} {
+		b.Run(fmt.Sprintf("%dB", length), func(b *testing.B) {
+			r := lines.NewReader(&endless{line: strings.Repeat("x", length-1) + "\n"}, 4096)
+			b.SetBytes(int64(length))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, n, err := r.Next(); n != length-1 || err != nil {
+					b.Fatal(n, err)
+				}
+			}
+		})
+	}
+}
+
+// endless is one line again and again.
+type endless struct {
+	line string
+	at   int
+}
+
+func (e *endless) Read(p []byte) (n int, err error) {
+	for n < len(p) {
+		m := copy(p[n:], e.line[e.at:])
+		n += m
+		e.at = (e.at + m) % len(e.line)
+	}
+	return n, nil
+}

@@ -491,3 +491,13 @@ func expectLine(t *testing.T, r *bufio.Reader, want string) {
 		t.Fatalf("child said %q (%v), want %q", got, err, want)
 	}
 }
+
+// BenchmarkStart starts a child that does nothing, and waits for its end.
+func BenchmarkStart(b *testing.B) {
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := fork.Command("exit", "0").Run(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -699,6 +699,7 @@ func BenchmarkLockstep(b *testing.B) {
 	p.child(b, "drain")
 	w, _ := p.writer(b, b.Context())
 	text := []byte(strings.Repeat("x", 64))
+	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := w.Send(text); err != nil {

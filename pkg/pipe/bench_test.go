@@ -13,7 +13,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	fork.Dispatch(fork.Roles{"pong": pong})
+	fork.Dispatch(fork.Roles{"pong": pong, "drain": drain})
 	os.Exit(m.Run())
 }
 
@@ -81,6 +81,67 @@ func BenchmarkRoundTrip(b *testing.B) {
 			}
 			r.Close()
 		})
+	}
+}
+
+// BenchmarkOneWay is a write to a pipe that another process empties, in pieces of
+// 64 KiB: what packet mode costs, and what a larger pipe gains.
+func BenchmarkOneWay(b *testing.B) {
+	for _, bb := range []struct {
+		name           string
+		flags          int
+		size, capacity int
+	}{
+		{"stream/64B", 0, 64, 64 << 10},
+		{"packet/64B", unix.O_DIRECT, 64, 64 << 10},
+		{"packet/64B-1MiB", unix.O_DIRECT, 64, 1 << 20},
+		{"stream/64KiB-4KiB", 0, 64 << 10, 4 << 10},
+		{"stream/64KiB", 0, 64 << 10, 64 << 10},
+		{"stream/64KiB-1MiB", 0, 64 << 10, 1 << 20},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			childR, w, err := pipe.New(bb.flags)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := pipe.SetCapacity(int(w.Fd()), bb.capacity); err != nil {
+				b.Fatal(err)
+			}
+			child := fork.Command("drain")
+			child.ExtraFiles = []*os.File{childR}
+			if err := child.Start(); err != nil {
+				b.Fatal(err)
+			}
+			childR.Close()
+
+			msg := make([]byte, bb.size)
+			b.SetBytes(int64(len(msg)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := w.Write(msg); err != nil {
+					b.Fatal(err)
+				}
+			}
+			w.Close() // end of file for the child
+			if err := child.Wait(); err != nil {
+				b.Error(err)
+			}
+		})
+	}
+}
+
+// drain is the other process: it reads to the end.
+func drain(context.Context, []string) int {
+	r := os.NewFile(uintptr(fork.FD(0)), "pipe")
+	buf := make([]byte, 64<<10)
+	for {
+		_, err := r.Read(buf)
+		if err == io.EOF {
+			return 0
+		}
+		if err != nil {
+			return 1
+		}
 	}
 }
 

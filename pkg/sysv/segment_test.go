@@ -537,6 +537,41 @@ func TestReadAtAndWriteAtDoNotAllocate(t *testing.T) {
 	}
 }
 
+// BenchmarkAttach attaches and detaches: two changes of the process's address
+// space.
+func BenchmarkAttach(b *testing.B) {
+	for _, size := range []int{4 << 10, 1 << 20} {
+		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
+			s := attached(b, size)
+			if err := s.Detach(); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := errors.Join(s.Attach(), s.Detach()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := s.Attach(); err != nil { // for what attached does at the end
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
+// BenchmarkUse is what it costs to keep a segment from being detached for as long
+// as one looks at a byte of it.
+func BenchmarkUse(b *testing.B) {
+	s := attached(b, 4096)
+	sum := byte(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.Use(func(mem []byte) error { sum += mem[0]; return nil }); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkWriteAt(b *testing.B) {
 	benchmark(b, func(s *Segment, p []byte) (int, error) { return s.WriteAt(p, 0) })
 }
