@@ -70,6 +70,13 @@
 // Close. Both wait in poll(2) on the FIFO and an eventfd(2). The descriptors are
 // not given to the runtime's poller.
 //
+// A wait that can be ended has its price, two system calls more for each message
+// that is waited for: a read that finds nothing, and poll. On one processor a round
+// trip of 64 bytes takes 8.2 µs, of the same loop in C 6.8 µs, and of one in C that
+// blocks in read(2) 5.3 µs. On two it is the other way round: 4.1 µs against 42 µs,
+// since Await looks for a while before it sleeps, and the other side has answered
+// before ("make peers").
+//
 // # Several reader processes
 //
 // poll(2) wakes everybody. With three processes asleep in it on one FIFO each

@@ -59,4 +59,24 @@
 //
 // A stream write behind a packet does no harm. So a pipe may be switched to packet
 // mode when it is empty, and switched back at any time.
+//
+// # Cost
+//
+// On the virtual machine used, with two processors (BenchmarkWriteRead,
+// BenchmarkOneWay, "make peers"):
+//
+//   - Packet mode costs nothing by itself: a write of 64 bytes and the read that
+//     returns them take 0.95 µs, with it and without. But to another process, one
+//     way, it was 1.35 µs a message against 1.0, as one read takes one packet where
+//     of a stream it takes all there is, and as 16 packets fill the pipe. With
+//     1 MiB, which is 256 packets, it was 1.2 µs.
+//   - A pipe larger than the default gains little for bulk data: writes of 64 KiB
+//     take 28 µs with 1 MiB and 30 µs with 64 KiB. A pipe of one page takes 500 µs,
+//     as each page then is a change of process.
+//   - A round trip of 64 bytes between two threads that block takes 5.8 µs on one
+//     processor, against 4.9 µs of the same loop in C. Of the difference, 0.26 µs
+//     are four calls of which the Go scheduler is told before and after. It has to
+//     be: a thread that it believes to be running Go code, and that sleeps in the
+//     kernel, holds up the garbage collector. Between two processors both take some
+//     40 µs, nearly all of it for an idle processor to wake up.
 package pipe
