@@ -127,6 +127,17 @@
 // The writer takes back the cache lines that it will fill next in good time,
 // several at once, instead of waiting for each when it commits.
 //
+// A round trip of 64 bytes takes 200 to 210 ns, both sides looking without a
+// break; the same ring in C is no faster ("make peers"). A single word that goes
+// to the other processor and back takes 106 to 125 ns, and a message is an index
+// and then, as nothing tells of them before, its lines of data. To have the length
+// in front of a message tell that it is there, instead of the index, did not pay: 64
+// bytes and a length are two lines, of which the second is fetched after the first,
+// as data are after the index. Two C programs, with PAUSE between two looks, took
+// 175 to 190 ns so, against 137 with the index; only with 56 bytes, which leave one
+// line, was it 126 against 160. PAUSE gained 3 to 9 % in Go, not enough for assembly
+// for each architecture.
+//
 // A side that has to wait looks for 50 µs before it sleeps, or as SetSpin says;
 // going to sleep, it has package fifo look at the FIFO for as long again. On a
 // machine with a single processor it sleeps at once.
