@@ -1,11 +1,9 @@
 package chapter
 
 import (
-	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -39,9 +37,6 @@ func TestClaimsAreKept(t *testing.T) {
 				t.Error("nothing to see it by")
 			}
 			for _, command := range code(see) {
-				if absent(t, command) {
-					continue
-				}
 				if !regexp.MustCompile(`[\s;(]` + regexp.QuoteMeta(command) + `[\s;)]`).MatchString(commands) {
 					t.Errorf("no chapter has the command %q", command)
 				}
@@ -58,9 +53,7 @@ func TestClaimsAreKept(t *testing.T) {
 		t.Errorf("%d claims, want 36", number)
 	}
 	for _, link := range regexp.MustCompile(`\]\(([^)#]*)(?:#([^)]*))?\)`).FindAllStringSubmatch(claims, -1) {
-		if file, anchor := link[1], link[2]; !absent(t, file) {
-			wantAnchor(t, file, anchor)
-		}
+		wantAnchor(t, link[1], link[2])
 	}
 }
 
@@ -75,7 +68,7 @@ func TestQuestionsLeadToCommands(t *testing.T) {
 	for _, row := range regexp.MustCompile(`(?m)^\| .*\| (.*) \|$`).FindAllStringSubmatch(table, -1) {
 		for _, command := range code(row[1]) {
 			program, words, _ := strings.Cut(command, " ")
-			if strings.HasPrefix(program, "-") || absent(t, program) { // of every program
+			if strings.HasPrefix(program, "-") { // of every program
 				continue
 			}
 			for _, word := range strings.Fields(words) {
@@ -105,21 +98,6 @@ func allCommands(t *testing.T) string {
 		}
 	}
 	return commands.String()
-}
-
-// absent reports whether what is named is of the benchmark, and its chapter is not
-// in this tree: other work brings it.
-func absent(t *testing.T, name string) bool {
-	t.Helper()
-	if !strings.HasPrefix(name, "ipc-bench") {
-		return false
-	}
-	_, err := os.Stat(filepath.Join(root, "ipc-bench", "README.md"))
-	if errors.Is(err, fs.ErrNotExist) {
-		t.Logf("NOT TESTED: %s: there is no ipc-bench/README.md", name)
-		return true
-	}
-	return false
 }
 
 func read(t *testing.T, file string) string {
