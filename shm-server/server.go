@@ -139,17 +139,19 @@ func (s *server) work(ctx context.Context, printAll func(context.Context) error)
 	}
 }
 
-// printAll blocks in Receive, or in the write to stdout.
+// printAll blocks in Peek, or in the write to stdout. The slot is freed only when
+// its text has been printed: what a client takes for delivered is printed, also
+// if this process is killed at any moment.
 func (s *server) printAll(ctx context.Context, inbox *mailbox.Reader) error {
 	log := s.env.Log
 	defer s.reportTally()
 	defer s.evidence.left(s.slot)
 	lost := uint64(0)
 	for printed := 0; ; {
-		if s.evidence != nil && s.gate.Await() == nil { // or Receive says why not
+		if s.evidence != nil && s.gate.Await() == nil { // or Peek says why not
 			s.evidence.full(s.slot)
 		}
-		text, err := inbox.Receive()
+		text, err := inbox.Peek()
 		switch {
 		case err == nil:
 		case ctx.Err() != nil:
@@ -163,15 +165,21 @@ func (s *server) printAll(ctx context.Context, inbox *mailbox.Reader) error {
 		default:
 			return err
 		}
-		if now := inbox.Lost(); now > lost {
-			log.Warn().Uint64("messages", now-lost).Msg("lost: overwritten by a client that does not wait for its turn")
-			lost = now
-		}
 		s.tally.message(text)
 		if err := s.print(text); err != nil {
 			return s.notPrinted(err)
 		}
 		printed++
+		switch err := inbox.Free(); {
+		case errors.Is(err, mailbox.ErrMalformed):
+			log.Warn().Err(err).Msg("another program than shm-client uses the mailbox")
+		case err != nil:
+			return err
+		}
+		if now := inbox.Lost(); now > lost {
+			log.Warn().Uint64("messages", now-lost).Msg("lost: overwritten by a client that does not wait for its turn")
+			lost = now
+		}
 		if string(text) == quit {
 			log.Notice().Int("messages", printed).Msg("quit")
 			if s.pending() > 0 {
@@ -185,9 +193,14 @@ func (s *server) printAll(ctx context.Context, inbox *mailbox.Reader) error {
 // printLast prints what is in the mailbox when the server is told to end.
 func (s *server) printLast(ctx context.Context, inbox *mailbox.Reader) error {
 	why := context.Cause(ctx)
-	if text, err := inbox.TryReceive(); err == nil && s.print(text) != nil {
+	text, err := inbox.TryPeek()
+	if err != nil {
+		return why
+	}
+	if s.print(text) != nil {
 		return s.notPrinted(why)
 	}
+	_ = inbox.Free() // it was printed, whatever the FIFO held
 	return why
 }
 
@@ -199,9 +212,10 @@ func (s *server) print(text []byte) error {
 	return err
 }
 
-// notPrinted counts the message in hand and the one that waits.
+// notPrinted counts the message that waits, which is the one in hand. Its client
+// counts it too.
 func (s *server) notPrinted(why error) error {
-	return fmt.Errorf("%w: messages not printed: %d", why, 1+s.pending())
+	return fmt.Errorf("%w: messages not printed: %d", why, s.pending())
 }
 
 // pending is the number of messages in the mailbox.

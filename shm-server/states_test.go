@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -213,11 +214,47 @@ func TestServerKilledWithAMessagePending(t *testing.T) {
 	client := start(t, dir, "shm-client")
 	client.say(t, "one")
 	server.prints(t, "one")
+	awaitTaken(t, dir)
 	stop(t, server)
 	client.say(t, "two")
 	awaitPending(t, dir)
 	server.kill()
 	contains(t, client.ends(t, 1), "the server has gone", "messages not delivered: 1 of 2")
+}
+
+// What a client takes for delivered is printed, however its server ends: one that
+// is killed while it prints has not taken the message.
+func TestServerKilledWhileItPrints(t *testing.T) {
+	dir, server := newServer(t)
+	client := start(t, dir, "shm-client")
+	line := strings.Repeat("x", 4000)
+	go func() { // more than the pipe that nobody reads can hold
+		for range 100 {
+			if _, err := fmt.Fprintln(client.in, line); err != nil {
+				return
+			}
+		}
+	}()
+	for !sleepsIn(t, server, "pipe_write") {
+	}
+	server.signal(t, syscall.SIGKILL)
+	if _, err := server.cmd.Process.Wait(); err != nil { // or to read would let it print
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(server.out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed := strings.Count(string(text), line+"\n")
+	lost, sent := 0, 0
+	said := client.logs(t, "messages not delivered: ")
+	if _, err := fmt.Sscanf(said[strings.Index(said, "not delivered"):], "not delivered: %d of %d", &lost, &sent); err != nil {
+		t.Fatal(err)
+	}
+	if sent-lost != printed {
+		t.Errorf("%d of %d messages are said not to be delivered, and %d are printed", lost, sent, printed)
+	}
+	client.ends(t, 1)
 }
 
 func TestNextServerTakesOverFromAKilledOne(t *testing.T) {
@@ -455,6 +492,22 @@ func awaitPending(t *testing.T, dir string) {
 	defer unix.Close(fd)
 	for set := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}; set[0].Revents&unix.POLLIN == 0; {
 		if _, err := unix.Poll(set, -1); err != nil && !errors.Is(err, unix.EINTR) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// awaitTaken waits until the server has taken the token of the text that it has
+// printed.
+func awaitTaken(t *testing.T, dir string) {
+	t.Helper()
+	fd, err := unix.Open(filepath.Join(dir, fifoName), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for bytes := 1; bytes > 0; {
+		if bytes, err = unix.IoctlGetInt(fd, unix.TIOCINQ); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -30,9 +30,10 @@
 // A process that dies leaves no state that would have to be repaired. A writer
 // killed before its token has written to a slot that was free and still is; its
 // lock goes with it. A reader killed before it has taken the token has left the
-// text in place, where [Writer.Undelivered] counts it. The other side learns of
-// the death from poll(2): POLLHUP without POLLIN is [io.EOF] to the reader,
-// POLLERR is EPIPE to the writer.
+// text in place, where [Writer.Undelivered] counts it; with [Reader.Peek] it
+// leaves it there until it has dealt with it. The other side learns of the death
+// from poll(2): POLLHUP without POLLIN is [io.EOF] to the reader, POLLERR is EPIPE
+// to the writer.
 //
 // # Who is at the other end
 //

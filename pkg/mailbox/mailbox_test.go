@@ -636,6 +636,45 @@ func TestTryReceiveWorksWhenTheContextIsDone(t *testing.T) {
 	}
 }
 
+// What has been looked at is not taken, to the writer, before Free.
+func TestPeekLeavesTheTextUntilFree(t *testing.T) {
+	p := newPlace(t, 64)
+	r := p.reader(t, t.Context())
+	w, _ := p.writer(t, t.Context())
+	if _, err := r.TryPeek(); !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("peeked into an empty mailbox: %v", err)
+	}
+	send(t, w, "text")
+	for _, peek := range []func() ([]byte, error){r.Peek, r.TryPeek, r.Peek} {
+		if text, err := peek(); string(text) != "text" || err != nil {
+			t.Fatalf("peeked %q, %v", text, err)
+		}
+		wantUndelivered(t, w, 1)
+	}
+	if err := r.Free(); err != nil {
+		t.Fatal(err)
+	}
+	wantUndelivered(t, w, 0)
+	send(t, w, "next")
+	receive(t, r, "next")
+}
+
+func TestPeekPassesOverWhatIsMalformed(t *testing.T) {
+	p := newPlace(t, 4)
+	r := p.reader(t, t.Context())
+	w, _ := p.writer(t, t.Context())
+	fd := openRaw(t, p.path, unix.O_WRONLY)
+	p.store(t, "full") // no NUL byte
+	for _, written := range []string{token, "xyz"} {
+		writeRaw(t, fd, written)
+		if text, err := r.Peek(); !errors.Is(err, mailbox.ErrMalformed) {
+			t.Fatalf("peeked %q, %v", text, err)
+		}
+	}
+	send(t, w, "abc")
+	receive(t, r, "abc")
+}
+
 func TestNoAllocations(t *testing.T) {
 	p := newPlace(t, 4096)
 	r := p.reader(t, t.Context())

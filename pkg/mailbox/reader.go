@@ -49,11 +49,8 @@ func NewReader(slot *sysv.Segment, gate *fifo.Reader) (*Reader, error) {
 // that the FIFO was opened with; with [os.ErrClosed], and, leaving the text in
 // the slot, with [sysv.ErrDetached].
 func (r *Reader) Receive() ([]byte, error) {
-	if err := r.gate.Await(); err != nil {
-		if errors.Is(err, io.EOF) {
-			return nil, io.EOF
-		}
-		return nil, fmt.Errorf("receive: %w", err)
+	if err := r.await(); err != nil {
+		return nil, err
 	}
 	return r.take()
 }
@@ -62,19 +59,83 @@ func (r *Reader) Receive() ([]byte, error) {
 // there is no text now, and not with [io.EOF]. It works also when the context
 // of the FIFO is done, to take what is left.
 func (r *Reader) TryReceive() ([]byte, error) {
-	n, err := r.gate.Pending()
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("receive: %w", err)
-	case n == 0:
-		return nil, unix.EAGAIN
+	if _, err := r.pending(); err != nil {
+		return nil, err
 	}
 	return r.take()
 }
 
-// Lost returns how many texts were overwritten before they could be read, as
-// far as that shows: by tokens that met in the FIFO. A Writer causes none.
-func (r *Reader) Lost() uint64 { return r.lost }
+// Peek is Receive, but leaves the text in the slot until [Reader.Free]. Until
+// then its writer knows that it has not been taken. So what the writer takes for
+// delivered is what has been dealt with before Free, however this process may
+// end. The price is that the writer waits for it.
+func (r *Reader) Peek() ([]byte, error) {
+	if err := r.await(); err != nil {
+		return nil, err
+	}
+	return r.TryPeek()
+}
+
+// TryPeek is to Peek what TryReceive is to Receive.
+func (r *Reader) TryPeek() ([]byte, error) {
+	n, err := r.pending()
+	if err != nil {
+		return nil, err
+	}
+	if n%tokenSize != 0 { // then there need be no text
+		return nil, r.Free()
+	}
+	text, err := r.copyText()
+	if errors.Is(err, ErrMalformed) {
+		if err := r.Free(); err != nil {
+			return nil, err
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("receive: %w", err)
+	}
+	return text, nil
+}
+
+// Free takes the token of the text that Peek has returned: the slot is free. It
+// fails with [ErrMalformed] if the FIFO by now holds something that is not a
+// token, which is dropped.
+func (r *Reader) Free() error {
+	n, err := r.gate.Read(r.tokens[:])
+	switch {
+	case err != nil:
+		return fmt.Errorf("receive: %w", err)
+	case n%tokenSize != 0:
+		return fmt.Errorf("receive: %w: %d bytes in the FIFO, where a token has %d", ErrMalformed, n, tokenSize)
+	}
+	// A writer in packet mode leaves one; those of others merge.
+	r.lost += uint64(n/tokenSize - 1)
+	return nil
+}
+
+func (r *Reader) await() error {
+	err := r.gate.Await()
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("receive: %w", err)
+	}
+	if err != nil {
+		return io.EOF
+	}
+	return nil
+}
+
+// pending returns how many bytes are in the FIFO, and fails with EAGAIN if there
+// are none.
+func (r *Reader) pending() (bytes int, err error) {
+	n, err := r.gate.Pending()
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("receive: %w", err)
+	case n == 0:
+		return 0, unix.EAGAIN
+	}
+	return n, nil
+}
 
 // take copies the text out, and then takes the token.
 func (r *Reader) take() ([]byte, error) {
@@ -82,20 +143,18 @@ func (r *Reader) take() ([]byte, error) {
 	if err != nil && !errors.Is(err, ErrMalformed) {
 		return nil, fmt.Errorf("receive: %w", err)
 	}
-	n, readErr := r.gate.Read(r.tokens[:])
-	switch {
-	case readErr != nil:
-		return nil, fmt.Errorf("receive: %w", readErr)
-	case n%tokenSize != 0:
-		return nil, fmt.Errorf("receive: %w: %d bytes in the FIFO, where a token has %d", ErrMalformed, n, tokenSize)
+	if err := r.Free(); err != nil {
+		return nil, err
 	}
-	// A writer in packet mode leaves one; those of others merge.
-	r.lost += uint64(n/tokenSize - 1)
 	if err != nil {
 		return nil, fmt.Errorf("receive: %w", err)
 	}
 	return text, nil
 }
+
+// Lost returns how many texts were overwritten before they could be read, as
+// far as that shows: by tokens that met in the FIFO. A Writer causes none.
+func (r *Reader) Lost() uint64 { return r.lost }
 
 // copyText copies from the slot, piece by piece, up to the end of the text.
 // Only the copy is looked at: the slot can change at any moment.
