@@ -113,7 +113,9 @@ func execute(ctx context.Context, spec Spec, env *Env, argv []string) error {
 	return err
 }
 
-// signalContext is signal.NotifyContext with a cause that tells the number.
+// signalContext is signal.NotifyContext with a cause that tells the number. The
+// signals stay caught after stop: one that comes when the process is on its way
+// out must not take its exit code away.
 func signalContext(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 1)
@@ -125,10 +127,7 @@ func signalContext(parent context.Context) (ctx context.Context, stop func()) {
 		case <-ctx.Done():
 		}
 	}()
-	return ctx, func() {
-		signal.Stop(signals)
-		cancel(nil)
-	}
+	return ctx, func() { cancel(nil) }
 }
 
 // report says on stderr why the command failed, in one line, and returns the

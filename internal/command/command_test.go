@@ -226,7 +226,8 @@ func TestLogAsJSON(t *testing.T) {
 }
 
 func TestSignalsCancelTheContextAndAreItsCause(t *testing.T) {
-	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+	all := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}
+	for _, sig := range all {
 		ctx, stop := signalContext(t.Context())
 		if err := syscall.Kill(os.Getpid(), sig); err != nil {
 			t.Fatal(err)
@@ -236,6 +237,11 @@ func TestSignalsCancelTheContextAndAreItsCause(t *testing.T) {
 			t.Errorf("cause %v, want signal %v", got, sig)
 		}
 		stop()
+	}
+	for _, sig := range all { // on the way out they do not end the process
+		if err := syscall.Kill(os.Getpid(), sig); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
