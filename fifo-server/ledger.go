@@ -21,7 +21,7 @@ type ledger struct {
 
 // slot is one reader's, and one cache line, since each writes its own often.
 type slot struct {
-	held    atomic.Uint64 // taken and not yet printed
+	held    atomic.Uint64 // messages taken and not yet printed: see hand
 	printed atomic.Uint64
 	failure atomic.Uint64 // the errno with which printing failed
 	busy    atomic.Bool   // takes messages as they come, does not sleep

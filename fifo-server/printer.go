@@ -43,7 +43,7 @@ func (p *printer) message(text []byte) error {
 	p.buf = append(p.buf, text...)
 	p.buf = append(p.buf, '\n')
 	p.held++
-	p.slot.held.Store(p.held)
+	p.slot.hold(p.held)
 	if len(p.buf) < batch {
 		return nil
 	}
@@ -82,7 +82,7 @@ func (p *printer) flush() error {
 	}
 	p.slot.printed.Add(p.held)
 	p.held = 0
-	p.slot.held.Store(0)
+	p.slot.hold(0)
 	p.buf = p.buf[:0]
 	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"strconv"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -53,34 +52,38 @@ func read(ctx context.Context, word, index string) (int, error) {
 	if err != nil || i < 0 || i >= len(ledger.slots) {
 		return readFailed, fmt.Errorf("no place %q in the ledger", index)
 	}
+	hands, err := openHands(os.NewFile(uintptr(fork.FD(2)), "hands"), ledger)
+	if err != nil {
+		return readFailed, err
+	}
+	hand := hands.of(i)
 	messages, err := fifo.NewSharedReader(fork.FD(0), word)
+	if err == nil {
+		err = messages.SetBuffer(hand.buf)
+	}
 	if err != nil {
 		return readFailed, err
 	}
 	slot := &ledger.slots[i]
 	out := newPrinter(os.Stdout, ledger, slot)
 
-	// Asleep in Next, a reader cannot see that the server was killed. It then
-	// ends from aside, but not while it has a message in hand.
-	var working sync.Mutex
-	working.Lock()
-	context.AfterFunc(ctx, func() {
-		working.Lock()
-		os.Exit(stopped)
-	})
+	// Asleep in Next, a reader cannot see that the server was killed. It is
+	// stopped as the server would have done it, or what it is given at that moment
+	// would be lost. Where it cannot be, it ends with the grace of package fork.
+	context.AfterFunc(ctx, func() { _ = messages.StopOne(context.WithoutCancel(ctx)) })
 	for {
+		hand.expect(out.held)
 		text, err := messages.TryNext()
 		if errors.Is(err, unix.EAGAIN) {
 			if err := out.flush(); err != nil {
 				return printFailed, err
 			}
 			slot.busy.Store(false)
-			working.Unlock()
 			if ledger.othersBusy(i) {
 				time.Sleep(standBack)
 			}
+			hand.expect(0)
 			text, err = messages.Next()
-			working.Lock()
 			slot.busy.Store(true)
 		}
 		switch {
@@ -102,6 +105,7 @@ func read(ctx context.Context, word, index string) (int, error) {
 }
 
 func end(out *printer, code int) (int, error) {
+	out.slot.hold(out.held) // it expects no other
 	if err := out.flush(); err != nil {
 		return printFailed, err
 	}

@@ -45,6 +45,7 @@ type server struct {
 	shared *os.File // the read end that the readers inherit
 	word   string   // see fifo.SharedReader
 	ledger *ledger
+	hands  *hands
 
 	exits    chan exit
 	alive    map[int]*exec.Cmd // by slot
@@ -134,7 +135,14 @@ func (s *server) awaitClient(ctx context.Context) error {
 	return r.Close()
 }
 
-func (s *server) startReaders() (err error) {
+func (s *server) startReaders() error {
+	capacity, err := s.fifo.Capacity()
+	if err != nil {
+		return err
+	}
+	if s.hands, err = newHands(s.ledger, capacity+fifo.Atomic); err != nil {
+		return err
+	}
 	if s.shared, s.word, err = s.fifo.Shared(); err != nil {
 		return err
 	}
@@ -149,7 +157,7 @@ func (s *server) startReaders() (err error) {
 func (s *server) startReader(index int) error {
 	cmd := fork.Command(readerRole, s.word, strconv.Itoa(index))
 	cmd.Stdout, cmd.Stderr = s.env.Stdout, s.env.Stderr
-	cmd.ExtraFiles = []*os.File{s.shared, s.ledger.file}
+	cmd.ExtraFiles = []*os.File{s.shared, s.ledger.file, s.hands.file}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start reader: %w", err)
 	}
@@ -197,9 +205,8 @@ const killed = -1
 // reaped notes the end of a reader and returns its exit code.
 func (s *server) reaped(e exit) int {
 	delete(s.alive, e.index)
-	slot := &s.ledger.slots[e.index]
-	slot.busy.Store(false)
-	held := slot.held.Swap(0)
+	s.ledger.slots[e.index].busy.Store(false)
+	held := s.hands.of(e.index).empty()
 	s.lost += held
 	status := e.cmd.ProcessState.Sys().(syscall.WaitStatus) // on Linux it is one
 	if !status.Signaled() {
@@ -261,7 +268,10 @@ func (s *server) close(ctx context.Context) error {
 	if s.printing {
 		s.lost += s.printRest(ctx)
 	}
-	unread, err := s.fifo.Pending()
+	if s.shared != nil {
+		s.shared.Close()
+	}
+	unread, err := s.fifo.Shut()
 	s.env.Log.Notice().Uint64("messages", s.ledger.printed()).Msg("removed FIFO")
 	lost := s.lost + uint64(unread)
 	switch {

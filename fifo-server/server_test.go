@@ -509,6 +509,42 @@ func TestKilledServerIsReplaced(t *testing.T) {
 	}
 }
 
+// A message that a reader takes at the moment when it learns of the server's death
+// is printed.
+func TestReaderOfAKilledServerPrintsWhatItHasTaken(t *testing.T) {
+	t.Parallel()
+	for range 5 {
+		dir := newDir(t)
+		s := start(t, dir, "fifo-server", "--readers", "1")
+		c := start(t, dir, "fifo-client", "--wait", "20s")
+		c.send("one")
+		s.expectMessage("one")
+		reader := asleep(t, s, 1)[0]
+		if err := unix.Kill(reader, unix.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "all its threads have stopped", func() bool { return isStopped(reader) })
+		c.send("two")
+		eventually(t, "the client has sent it", func() bool { return pendingIn(filepath.Join(dir, "fifo.ipc")) == len("two") })
+		s.signal(unix.SIGKILL)
+		eventually(t, "the server is dead", func() bool {
+			stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.pid()))
+			return strings.Contains(string(stat), ") Z ")
+		})
+		if err := unix.Kill(reader, unix.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		s.expectMessage("two")
+		s.exit(-1)
+		if rest := s.rest(); rest != "" {
+			t.Errorf("then stdout is %q", rest)
+		}
+		c.stdin.Close()
+		c.exit(0)
+		expectServes(t, dir, true)
+	}
+}
+
 // Also readers that sit in write(2), which nothing interrupts, are gone a second
 // later.
 func TestReadersOfAKilledServerEndAlsoWhenStdoutIsFull(t *testing.T) {

@@ -324,6 +324,43 @@ func (f *FIFO) count() (messages int, err error) {
 	return messages, nil
 }
 
+// Shut closes the read end, so that writers get EPIPE from then on, and returns
+// how many messages are in the FIFO: of these, unlike those that [FIFO.Pending]
+// finds, it is certain that no other will follow. They are gone with Close. It is
+// for a server at its end, which has unlinked the FIFO and closed all other read
+// ends. Without /proc, a message may come between the counting and the closing.
+func (f *FIFO) Shut() (messages int, err error) {
+	if err := f.KeepOpen(); err != nil { // or the messages would be gone with the read end
+		return f.Pending()
+	}
+	for {
+		before, err := pipe.Buffered(f.hold)
+		if err != nil {
+			return 0, fmt.Errorf("shut FIFO %s: %w", f.path, err)
+		}
+		if messages, err = f.Pending(); err != nil {
+			return 0, err
+		}
+		closeFD(f.hold)
+		f.hold = -1
+		after, err := pipe.Buffered(f.keep)
+		if err != nil {
+			return 0, fmt.Errorf("shut FIFO %s: %w", f.path, err)
+		}
+		if after == before {
+			return messages, nil
+		}
+		// One came in between. To look at it takes another read end.
+		f.hold, err = retry(func() (int, error) {
+			return unix.Open(procName(f.keep), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		})
+		if err != nil {
+			f.hold = -1
+			return 0, fmt.Errorf("shut FIFO %s: %w", f.path, os.NewSyscallError("open", err))
+		}
+	}
+}
+
 // Remove unlinks the FIFO, unless its path by now names something else, which
 // stays, and closes the read end. Writers then get EPIPE. What was written
 // and not read is gone with the last descriptor: see [FIFO.Pending].

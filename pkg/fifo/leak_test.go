@@ -53,6 +53,7 @@ func TestNothingStaysOpen(t *testing.T) {
 		must(err)
 		_, err = sr.Next()
 		want(t, err, fifo.ErrStopped)
+		must(sr.StopOne(ctx))
 		must(w.Lock())
 
 		// All that fails.
@@ -74,6 +75,8 @@ func TestNothingStaysOpen(t *testing.T) {
 		_, err = fifo.NewSharedReader(fd, "")
 		want(t, err, unix.EINVAL)
 
+		_, err = f.Shut()
+		must(err)
 		must(errors.Join(w.Close(), r.Close(), other.Close(), shared.Close(), f.Remove()))
 		sr.Close()
 

@@ -51,6 +51,15 @@ func (f *FIFO) KeepOpen() error {
 // pipe. Readers are to be made after it, see [NewSharedReader].
 func (f *FIFO) SetCapacity(bytes int) (int, error) { return setCapacity(f.hold, f.path, bytes) }
 
+// Capacity returns the capacity of the pipe in bytes.
+func (f *FIFO) Capacity() (int, error) {
+	n, err := pipe.Capacity(f.hold)
+	if err != nil {
+		return 0, fmt.Errorf("capacity of FIFO %s: %w", f.path, err)
+	}
+	return n, nil
+}
+
 // Shared returns a read end for child processes to inherit, so that all have one
 // open file description, and a word that each needs for [NewSharedReader]: hand it
 // on as an argument. The caller closes file, once the children have been started.
@@ -71,19 +80,27 @@ func (f *FIFO) Shared() (file *os.File, word string, err error) {
 // that. What is written meanwhile or later stays in the FIFO.
 func (f *FIFO) StopReaders(ctx context.Context, n int) error {
 	fd, err := f.reopen(unix.O_WRONLY)
+	if err == nil {
+		err = f.mark.write(ctx, f.path, fd, n)
+	}
 	if err != nil {
 		return fmt.Errorf("stop readers of FIFO %s: %w", f.path, err)
 	}
-	w, err := newWriter(ctx, f.path, fd)
+	return nil
+}
+
+// write writes n packets with the mark to the write end fd, and closes it.
+func (m mark) write(ctx context.Context, path string, fd, n int) error {
+	w, err := newWriter(ctx, path, fd)
 	if err != nil {
-		return fmt.Errorf("stop readers of FIFO %s: %w", f.path, err)
+		return err
 	}
 	defer w.Close() //nolint:errcheck // never fails
 	var packet [Atomic]byte
-	copy(packet[:], f.mark[:])
+	copy(packet[:], m[:])
 	for range n {
 		if _, err := w.Write(packet[:]); err != nil {
-			return fmt.Errorf("stop readers: %w", err)
+			return err
 		}
 	}
 	return nil
@@ -147,6 +164,34 @@ func NewSharedReader(fd int, word string) (*SharedReader, error) {
 		r.own = -1
 	}
 	return r, nil
+}
+
+// SetBuffer makes r read into buf, which must not be shorter than the buffer it
+// replaces, the pipe's capacity and [Atomic] bytes more; otherwise it fails with
+// [unix.EINVAL]. In memory that another process has mapped too, buf shows there
+// what this one has read, also when it is killed before it can tell.
+func (r *SharedReader) SetBuffer(buf []byte) error {
+	if len(buf) < len(r.buf) {
+		return fmt.Errorf("share FIFO: buffer of %d bytes, want at least %d: %w", len(buf), len(r.buf), unix.EINVAL)
+	}
+	r.buf = buf
+	return nil
+}
+
+// StopOne is [FIFO.StopReaders] for one reader, r or one that shares the FIFO
+// with it, when the process that made the FIFO is not there to do it. Unlike the
+// other methods it may be called while another one is under way. It takes /proc.
+func (r *SharedReader) StopOne(ctx context.Context) error {
+	fd, err := retry(func() (int, error) {
+		return unix.Open(procName(r.inherited), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	})
+	if err != nil {
+		return fmt.Errorf("stop a reader: %w", os.NewSyscallError("open", err))
+	}
+	if err := r.mark.write(ctx, "shared", fd, 1); err != nil {
+		return fmt.Errorf("stop a reader: %w", err)
+	}
+	return nil
 }
 
 // Close closes the descriptors. A Next under way in another goroutine does not

@@ -282,6 +282,83 @@ func TestSharedReaderTriesWithoutBlocking(t *testing.T) {
 	}
 }
 
+func TestStopOneStopsAReaderThatIsAsleep(t *testing.T) {
+	f, _, w := pair(t)
+	r := sharedReader(t, f)
+	stopped := make(chan error, 1)
+	go func() {
+		expectNext(t, r, "before")
+		_, err := r.Next()
+		stopped <- err
+	}()
+	send(t, w, "before")
+	if err := r.StopOne(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	send(t, w, "behind")
+	want(t, within(t, stopped), fifo.ErrStopped)
+	if n, err := w.Unread(); n != 1 || err != nil {
+		t.Errorf("%d messages are left, %v, want 1", n, err)
+	}
+}
+
+func TestSetBuffer(t *testing.T) {
+	f, _, w := pair(t)
+	r := sharedReader(t, f)
+	capacity, err := f.Capacity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, r.SetBuffer(make([]byte, capacity+fifo.Atomic-1)), unix.EINVAL)
+	buf := make([]byte, capacity+fifo.Atomic)
+	if err := r.SetBuffer(buf); err != nil {
+		t.Fatal(err)
+	}
+	send(t, w, "hello")
+	expectNext(t, r, "hello")
+	if !bytes.HasPrefix(buf, []byte("hello")) {
+		t.Errorf("the buffer starts with %q", buf[:10])
+	}
+}
+
+// However fast a client writes, what it has written is what Shut finds, or has
+// been read before.
+func TestNothingComesAfterShut(t *testing.T) {
+	for range 50 {
+		f := create(t, tempPath(t))
+		if _, err := f.SetCapacity(1 << 20); err != nil {
+			t.Fatal(err)
+		}
+		w := openWriter(t, f.Path())
+		written, read := make(chan int), 0
+		go func() {
+			n := 0
+			for ; ; n++ {
+				if _, err := w.Write([]byte("message")); err != nil {
+					break
+				}
+			}
+			written <- n
+		}()
+		for buf := make([]byte, fifo.Atomic); read < 100; {
+			switch _, err := f.TryRead(buf); {
+			case err == nil:
+				read++
+			case !errors.Is(err, unix.EAGAIN):
+				t.Fatal(err)
+			}
+		}
+		left, err := f.Shut()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := within(t, written); read+left != n {
+			t.Fatalf("of %d messages, %d were read, and %d are said to be left", n, read, left)
+		}
+		f.Close()
+	}
+}
+
 func TestNewSharedReaderRefusesWhatSharedHasNotReturned(t *testing.T) {
 	t.Parallel()
 	f := create(t, tempPath(t))

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// noText stands at the start of a buffer into which no message has been read yet.
+// Text in UTF-8 has no such byte.
+const noText = 0xff
+
+// hands is memory that the server and its readers share, and that readers read
+// messages into.
+type hands struct {
+	file   *os.File
+	mem    []byte
+	ledger *ledger
+}
+
+// hand is what one reader has in hand: the messages that it says it holds, and one
+// that it may have read and had no time to speak of before it was killed.
+type hand struct {
+	slot *slot
+	buf  []byte
+}
+
+// newHands makes a buffer of that size for each place in the ledger. Memory is
+// taken as it is touched, which is little of the buffers.
+func newHands(l *ledger, size int) (*hands, error) {
+	fd, err := unix.MemfdCreate("hands", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, fmt.Errorf("make the readers' buffers: %w", os.NewSyscallError("memfd_create", err))
+	}
+	file := os.NewFile(uintptr(fd), "hands")
+	if err := file.Truncate(int64(len(l.slots)) * int64(size)); err != nil {
+		return nil, fmt.Errorf("make the readers' buffers: %w", err)
+	}
+	// Were it to shrink, to look beyond its end would kill with SIGBUS.
+	if _, err := unix.FcntlInt(file.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err != nil {
+		return nil, fmt.Errorf("make the readers' buffers: %w", os.NewSyscallError("fcntl F_ADD_SEALS", err))
+	}
+	return openHands(file, l)
+}
+
+// openHands maps the buffers that a reader has inherited.
+func openHands(file *os.File, l *ledger) (*hands, error) {
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("open the readers' buffers: %w", err)
+	}
+	mem, err := unix.Mmap(int(file.Fd()), 0, int(info.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("open the readers' buffers: %w", os.NewSyscallError("mmap", err))
+	}
+	return &hands{file: file, mem: mem, ledger: l}, nil
+}
+
+// of returns the hand of the reader that has place i in the ledger.
+func (h *hands) of(i int) hand {
+	size := len(h.mem) / len(h.ledger.slots)
+	return hand{slot: &h.ledger.slots[i], buf: h.mem[i*size:][:size:size]}
+}
+
+// expect is called by a reader that holds so many messages, before it reads another
+// into its buffer. That one is in no number before the reader calls slot.hold:
+// whether there is one, the buffer shows.
+func (h hand) expect(held uint64) {
+	h.buf[0] = noText
+	h.slot.held.Store(held<<1 | 1)
+}
+
+// hold says how many messages a reader has taken and not yet printed.
+func (s *slot) hold(n uint64) { s.held.Store(n << 1) }
+
+// empty returns how many messages a reader that has ended had in hand, and leaves
+// none there. Of a reader that was killed while it printed, some of them may be
+// printed.
+func (h hand) empty() uint64 {
+	held := h.slot.held.Swap(0)
+	n := held >> 1
+	if expects := held&1 != 0; expects && h.buf[0] != noText {
+		n++
+	}
+	return n
+}
