@@ -7,7 +7,7 @@ BUILT      = $(addprefix bin/,$(notdir $(BINARIES)))
 RACE       = $(if $(shell command -v $$(go env CC)),-race)
 LINTER     = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: build demo test lint vuln licenses sbom reproducible bench peers fuzz images clean
+.PHONY: build demo test lint vuln licenses sbom reproducible bench peers fuzz chaos soak images clean
 build: ## binaries into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ $(BINARIES)
 
@@ -45,6 +45,12 @@ peers: ## round trips beside the same loops in C, which needs a C compiler
 
 fuzz: ## every fuzz target in turn, FUZZTIME each
 	.ci/fuzz $(MODULES)
+
+chaos: ## kill what is at work, over and over: make chaos ROUNDS=1000 SEED=7
+	go test ./internal/chaos -v -timeout 0 -rounds $(or $(ROUNDS),100) -seed $(or $(SEED),1)
+
+soak: ## 16 clients and 16 readers for an hour: make soak TIME=1h
+	go test ./internal/chaos -v -timeout 0 -run TestSoak -soak $(or $(TIME),1h)
 
 images: ## one image per binary, as ipcsuite/NAME
 	deploy/golang-image.sh
