@@ -34,6 +34,10 @@ func main() {
 message is 4096 bytes at most; a longer one is refused by name, and the others
 are sent.
 
+Ends with 0 when all messages are in the FIFO and a server is there to read
+them. If it has gone, those that nobody has read are counted, and the exit code
+is 1.
+
 Examples:
    fifo-client                          type lines, end with Ctrl-D
    fifo-client hello "how are you"      two messages

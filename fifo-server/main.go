@@ -38,7 +38,8 @@ fifo-client sends, from another terminal, is printed by one of them:
 
    [ <reader pid> ] client say : <message>
 
-Ends when the client leaves, or with --keep-alive on Ctrl-C.
+Ends when the client leaves, or with --keep-alive on Ctrl-C. The exit code is 1
+if messages were lost, with a reader that was killed, say; they are counted.
 
 Examples:
    fifo-server                          wait for one client

@@ -42,8 +42,11 @@ func main() {
 has one byte less than the segment at most, and no NUL byte; another is refused
 by name, and the rest is sent. The message "quit" ends the server too.
 
+Ends with 0 when the server has printed all messages. Otherwise those that it
+has not are counted, and the exit code is 1.
+
 With --sync none it writes without waiting until the message before has been
-read. Then, and with --torn, it numbers messages, "#1 hello #1", by which the
+read, and knows nothing of what becomes of it. Then, and with --torn, it numbers messages, "#1 hello #1", by which the
 server counts what was torn, lost or repeated.
 
 Examples:
