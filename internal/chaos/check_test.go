@@ -30,6 +30,11 @@ type serverEnd struct {
 	// unreaped are the readers that were killed with nobody there to see it:
 	// what they had in hand is in no count.
 	unreaped int
+
+	// Of a stream: it said how many bytes it had written, and possibly more.
+	counted   bool
+	delivered int
+	more      bool
 }
 
 // clientEnd is how a client has ended.
@@ -41,6 +46,8 @@ type clientEnd struct {
 	lost    int
 	total   int
 	gone    bool // it said that the server has gone
+
+	delivered int // bytes of a stream; then total is that of the bytes read
 }
 
 // end is how a process has ended.
@@ -77,6 +84,10 @@ func (e end) signalled() bool {
 //     they are "at most" so many: see extra.
 func (o *outcome) check() []string {
 	var f findings
+	if o.mechanism.stream {
+		o.checkStream(&f)
+		return f
+	}
 	printed := o.parse(&f)
 	missing, extra, undelivered := 0, 0, 0
 	for i, c := range o.clients {

@@ -35,11 +35,15 @@ type mechanism struct {
 	fifo           string   // name of the FIFO in --dir
 	longest        int      // bytes of a message
 	readers        bool     // the server has reader processes
+	stream         bool     // of bytes: from one client, and nothing is too long
 }
 
 var (
-	viaFIFO    = mechanism{"FIFO", []string{"fifo-server"}, []string{"fifo-client"}, "fifo.ipc", 4096, true}
-	viaMailbox = mechanism{"Mailbox", []string{"shm-server"}, []string{"shm-client"}, "shm.fifo", 4095, false}
+	viaFIFO    = mechanism{name: "FIFO", server: []string{"fifo-server"}, client: []string{"fifo-client"}, fifo: "fifo.ipc", longest: 4096, readers: true}
+	viaMailbox = mechanism{name: "Mailbox", server: []string{"shm-server"}, client: []string{"shm-client"}, fifo: "shm.fifo", longest: 4095}
+	// The ring is small, so that it is often full.
+	viaStream = mechanism{name: "Stream", server: []string{"shm-server", "--stream", "--size", "8192"},
+		client: []string{"shm-client", "--stream", "--quiet"}, fifo: "shm.fifo", longest: 30000, stream: true}
 )
 
 // line is a line that a client is fed.
@@ -129,6 +133,9 @@ func newPlan(m mechanism, seed uint64, round int) plan {
 		eager:     r.IntN(2) == 0,
 		quit:      !m.readers && r.IntN(4) == 0,
 	}
+	if m.stream {
+		p.clients, p.keepAlive, p.quit = 1, false, false
+	}
 	p.makeLines(r)
 	if p.early {
 		p.actions = []action{{
@@ -156,7 +163,9 @@ func (p *plan) makeLines(r *rand.Rand) {
 			case 0:
 				l.size = p.mechanism.longest
 			case 1:
-				l.size = p.mechanism.longest + 1 + r.IntN(1000)
+				if !p.mechanism.stream {
+					l.size = p.mechanism.longest + 1 + r.IntN(1000)
+				}
 			case 2, 3:
 				l.size = 500 + r.IntN(3000)
 			}

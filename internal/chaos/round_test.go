@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -18,6 +19,7 @@ import (
 
 func TestFIFO(t *testing.T)    { campaign(t, viaFIFO) }
 func TestMailbox(t *testing.T) { campaign(t, viaMailbox) }
+func TestStream(t *testing.T)  { campaign(t, viaStream) }
 
 // campaign runs the rounds, and stops at the first that fails.
 func campaign(t *testing.T, m mechanism) {
@@ -110,12 +112,12 @@ func (f *figures) add(r *round, o *outcome) {
 
 // run carries out the plan up to the end of the next server.
 func (r *round) run() *outcome {
-	args := r.mechanism.server
+	args := slices.Clone(r.mechanism.server)
 	if r.keepAlive {
-		args = append(args[:1:1], "--keep-alive")
+		args = append(args, "--keep-alive")
 	}
 	if r.mechanism.readers {
-		args = append(args[:len(args):len(args)], "--readers", strconv.Itoa(r.readers))
+		args = append(args, "--readers", strconv.Itoa(r.readers))
 	}
 	r.server = start(r.t, r.mark, r.dir, args...)
 	defer r.server.stdin.Close()
@@ -126,7 +128,7 @@ func (r *round) run() *outcome {
 		return r.outcome()
 	}
 	for range r.plan.clients {
-		c := start(r.t, r.mark, r.dir, append(r.mechanism.client[:1:1], "--wait", "20s")...)
+		c := r.startClient()
 		defer c.stdin.Close()
 		r.clients = append(r.clients, c)
 	}
@@ -135,18 +137,22 @@ func (r *round) run() *outcome {
 	return r.outcome()
 }
 
+func (r *round) startClient() *process {
+	return start(r.t, r.mark, r.dir, append(slices.Clone(r.mechanism.client), "--wait", "20s")...)
+}
+
 // feedAll feeds all lines, with the actions between them.
 func (r *round) feedAll() {
 	sizes := make([]int, len(r.lines)) // of stdout, before a line was fed
 	for i, l := range r.lines {
+		if i == r.plan.clients { // all have come, and nothing has happened yet
+			r.fds = r.descriptorsAtWork()
+		}
 		for r.next < len(r.actions) && r.actions[r.next].at <= i {
 			r.act()
 			r.calm = i
 		}
 		sizes[i] = r.server.stdout.size()
-		if i == r.plan.clients {
-			r.fds = descriptors(r.server.pid())
-		}
 		if !r.feed(l.client, l.text()+"\n") {
 			continue
 		}
@@ -318,17 +324,31 @@ func (r *round) finish() {
 	}
 }
 
+// descriptorsAtWork returns how many descriptors the server has open, of which it
+// has one for each reader, once it has started them all.
+func (r *round) descriptorsAtWork() int {
+	for r.mechanism.readers && len(children(r.server.pid())) < r.readers {
+		select {
+		case <-r.timeout:
+			r.t.Fatalf("the server does not start %d readers", r.readers)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return descriptors(r.server.pid())
+}
+
 // expectNoMoreDescriptors waits until the server has no more descriptors open than
 // it had before the faults. It may be about to replace a reader.
 func (r *round) expectNoMoreDescriptors() {
-	for n := 0; ; time.Sleep(time.Millisecond) {
-		if n = descriptors(r.server.pid()); n <= r.fds {
+	for {
+		n := descriptors(r.server.pid())
+		if n <= r.fds {
 			return
 		}
 		select {
 		case <-r.timeout:
 			r.t.Fatalf("the server has %d descriptors open, and had %d", n, r.fds)
-		default:
+		case <-time.After(time.Millisecond):
 		}
 	}
 }
@@ -360,7 +380,10 @@ func (r *round) expectServes() {
 	s := start(r.t, r.mark, r.dir, r.mechanism.server...)
 	s.stdin.Close()
 	const text = "still alive?"
-	c := start(r.t, r.mark, r.dir, append(r.mechanism.client[:1:1], "--wait", "20s", text)...)
+	c := r.startClient()
+	if _, err := c.stdin.WriteString(text + "\n"); err != nil {
+		r.t.Error(err)
+	}
 	c.stdin.Close()
 	r.t.Cleanup(func() {
 		if r.t.Failed() {
@@ -470,6 +493,7 @@ func (r *round) describe() {
 var (
 	undelivered = regexp.MustCompile(`messages not (?:delivered|sent): (\d+) of (\d+)\n`)
 	notPrinted  = regexp.MustCompile(`messages not printed: (\d+)\n`)
+	delivered   = regexp.MustCompile(`: (\d+) bytes delivered(?: of (\d+) read)?(, and some)?`)
 	heldBy      = regexp.MustCompile(`a reader was killed messages_lost=(\d+)`)
 )
 
@@ -480,6 +504,9 @@ func (r *round) outcome() *outcome {
 	o.server.end = endOf(r.server)
 	if m := notPrinted.FindStringSubmatch(log); m != nil {
 		o.server.lost = number(m[1])
+	}
+	if m := delivered.FindStringSubmatch(log); m != nil {
+		o.server.counted, o.server.delivered, o.server.more = true, number(m[1]), m[3] != ""
 	}
 	for _, m := range heldBy.FindAllStringSubmatch(log, -1) {
 		o.server.reaped++
@@ -506,6 +533,9 @@ func (r *round) outcome() *outcome {
 		e.gone = strings.Contains(log, "server has gone")
 		if m := undelivered.FindStringSubmatch(log); m != nil {
 			e.counted, e.lost, e.total = true, number(m[1]), number(m[2])
+		}
+		if m := delivered.FindStringSubmatch(log); m != nil {
+			e.counted, e.delivered, e.total = true, number(m[1]), number(m[2])
 		}
 		for _, a := range r.did {
 			if a.who == client && a.index%len(r.clients) == i {
