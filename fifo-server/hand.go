@@ -1,11 +1,6 @@
 package main
 
-import (
-	"fmt"
-	"os"
-
-	"golang.org/x/sys/unix"
-)
+import "os"
 
 // noText stands at the start of a buffer into which no message has been read yet.
 // Text in UTF-8 has no such byte.
@@ -29,30 +24,18 @@ type hand struct {
 // newHands makes a buffer of that size for each place in the ledger. Memory is
 // taken as it is touched, which is little of the buffers.
 func newHands(l *ledger, size int) (*hands, error) {
-	fd, err := unix.MemfdCreate("hands", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	file, err := newShared("buffers", int64(len(l.slots))*int64(size))
 	if err != nil {
-		return nil, fmt.Errorf("make the readers' buffers: %w", os.NewSyscallError("memfd_create", err))
-	}
-	file := os.NewFile(uintptr(fd), "hands")
-	if err := file.Truncate(int64(len(l.slots)) * int64(size)); err != nil {
-		return nil, fmt.Errorf("make the readers' buffers: %w", err)
-	}
-	// Were it to shrink, to look beyond its end would kill with SIGBUS.
-	if _, err := unix.FcntlInt(file.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err != nil {
-		return nil, fmt.Errorf("make the readers' buffers: %w", os.NewSyscallError("fcntl F_ADD_SEALS", err))
+		return nil, err
 	}
 	return openHands(file, l)
 }
 
 // openHands maps the buffers that a reader has inherited.
 func openHands(file *os.File, l *ledger) (*hands, error) {
-	info, err := file.Stat()
+	mem, err := mapShared(file)
 	if err != nil {
-		return nil, fmt.Errorf("open the readers' buffers: %w", err)
-	}
-	mem, err := unix.Mmap(int(file.Fd()), 0, int(info.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	if err != nil {
-		return nil, fmt.Errorf("open the readers' buffers: %w", os.NewSyscallError("mmap", err))
+		return nil, err
 	}
 	return &hands{file: file, mem: mem, ledger: l}, nil
 }

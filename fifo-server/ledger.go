@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"sync/atomic"
@@ -31,31 +30,18 @@ type slot struct {
 
 // newLedger makes a ledger for n readers.
 func newLedger(n int) (*ledger, error) {
-	fd, err := unix.MemfdCreate("ledger", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	file, err := newShared("ledger", int64(n)*int64(unsafe.Sizeof(slot{})))
 	if err != nil {
-		return nil, fmt.Errorf("make the readers' ledger: %w", os.NewSyscallError("memfd_create", err))
-	}
-	file := os.NewFile(uintptr(fd), "ledger")
-	if err := file.Truncate(int64(n) * int64(unsafe.Sizeof(slot{}))); err != nil {
-		return nil, fmt.Errorf("make the readers' ledger: %w", err)
-	}
-	// Were it to shrink, to look beyond its end would kill with SIGBUS: nobody
-	// who can open it (/proc/PID/fd) shall be able to do that.
-	if _, err := unix.FcntlInt(file.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err != nil {
-		return nil, fmt.Errorf("make the readers' ledger: %w", os.NewSyscallError("fcntl F_ADD_SEALS", err))
+		return nil, err
 	}
 	return openLedger(file)
 }
 
 // openLedger maps the ledger that a reader has inherited.
 func openLedger(file *os.File) (*ledger, error) {
-	info, err := file.Stat()
+	mem, err := mapShared(file)
 	if err != nil {
-		return nil, fmt.Errorf("open the readers' ledger: %w", err)
-	}
-	mem, err := unix.Mmap(int(file.Fd()), 0, int(info.Size()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	if err != nil {
-		return nil, fmt.Errorf("open the readers' ledger: %w", os.NewSyscallError("mmap", err))
+		return nil, err
 	}
 	n := len(mem) / int(unsafe.Sizeof(slot{}))
 	return &ledger{file: file, slots: unsafe.Slice((*slot)(unsafe.Pointer(&mem[0])), n)}, nil

@@ -52,7 +52,7 @@ func read(ctx context.Context, word, index string) (int, error) {
 	if err != nil || i < 0 || i >= len(ledger.slots) {
 		return readFailed, fmt.Errorf("no place %q in the ledger", index)
 	}
-	hands, err := openHands(os.NewFile(uintptr(fork.FD(2)), "hands"), ledger)
+	hands, err := openHands(os.NewFile(uintptr(fork.FD(2)), "buffers"), ledger)
 	if err != nil {
 		return readFailed, err
 	}
