@@ -1,4 +1,6 @@
 CONTAINERS = $(CURDIR)/deploy/integration/...
+# Tests of what is in no module, such as README.md: "go test" does not see it change.
+UNCACHED   = $(CONTAINERS) ./internal/chapter
 MODULES    = $(filter-out $(CONTAINERS),$(shell go list -m -f '{{.Dir}}/...'))
 # Each module that is a program, but for those that only help to deploy it.
 BINARIES   = $(shell go list -e -f '{{if eq .Name "main"}}{{.Dir}}{{end}}' $(patsubst %/...,%,$(filter-out $(CURDIR)/deploy/%,$(MODULES))))
@@ -16,7 +18,7 @@ demo: build ## the three systems, run for real
 
 test: ## all tests; those of containers where there is Docker
 	go test $(RACE) $(MODULES)
-	go test -count=1 $(CONTAINERS)
+	go test -count=1 $(UNCACHED)
 
 lint: ## what CI checks besides the tests
 	go vet $(MODULES) $(CONTAINERS)
