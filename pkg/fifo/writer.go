@@ -114,7 +114,9 @@ func (w *Writer) Write(p []byte) (int, error) {
 		return 0, fmt.Errorf("write FIFO %s: %w", w.path, err)
 	}
 	defer w.wake.Leave()
-	for {
+	// Where there was room, and another writer was first, looking again would only
+	// keep the processor from those who can go on.
+	for wait := w.wake.Await; ; wait = w.wake.Sleep {
 		err := w.tryWrite(p)
 		switch {
 		case err == nil:
@@ -124,7 +126,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 		case !errors.Is(err, unix.EAGAIN):
 			return 0, fmt.Errorf("write FIFO %s: %w", w.path, os.NewSyscallError("write", err))
 		}
-		if err := w.await(); err != nil {
+		if err := w.await(wait); err != nil {
 			return 0, fmt.Errorf("write FIFO %s: %w", w.path, err)
 		}
 	}
@@ -148,15 +150,15 @@ func (w *Writer) Await() error {
 		return fmt.Errorf("await FIFO %s: %w", w.path, err)
 	}
 	defer w.wake.Leave()
-	if err := w.await(); err != nil {
+	if err := w.await(w.wake.Await); err != nil {
 		return fmt.Errorf("await FIFO %s: %w", w.path, err)
 	}
 	return nil
 }
 
-func (w *Writer) await() error {
+func (w *Writer) await(wait func([]unix.PollFd) error) error {
 	set := [2]unix.PollFd{1: {Fd: int32(w.fd), Events: unix.POLLOUT}}
-	if err := w.wake.Await(set[:]); err != nil {
+	if err := wait(set[:]); err != nil {
 		return err
 	}
 	if set[1].Revents&unix.POLLERR != 0 {
