@@ -25,8 +25,9 @@ lint: ## what CI checks besides the tests
 	GOARCH=arm64 go vet $(MODULES)
 	go run $(LINTER) run $(MODULES) $(CONTAINERS)
 
-vuln: ## known vulnerabilities: none may be reached by what ships; the container tests' are shown
-	.ci/vuln $(MODULES)
+vuln: build ## known vulnerabilities: none may be in a binary, or be reached by pkg; the container tests' are shown
+	set -e; for b in $(BUILT); do echo $$b; .ci/vuln -mode=binary $(CURDIR)/$$b; done
+	.ci/vuln $(CURDIR)/pkg/...
 	-.ci/vuln -test $(CONTAINERS) | grep -E '^Vulnerability|(Found|Fixed) in:|^Your code|copy'
 
 licenses: build ## THIRD_PARTY.md: whose modules are in the binaries, and that their licences are allowed

@@ -12,8 +12,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/mattn/go-isatty"
-	"github.com/schollz/progressbar/v3"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
@@ -112,7 +110,7 @@ func outputsOf(c *cli.Context) ([]output, error) {
 
 func (s *settings) run(ctx context.Context, env *command.Env) error {
 	bar := newProgress(env.Stderr, len(s.sizes)*len(s.mechanisms))
-	defer bar.Clear() //nolint:errcheck // it is an extra
+	defer bar.end()
 	r := result{machine: thisMachine(s.revision), cpus: s.bench.cpus, clock: clockCost()}
 	before, err := loadNow()
 	if err != nil {
@@ -120,13 +118,12 @@ func (s *settings) run(ctx context.Context, env *command.Env) error {
 	}
 	for _, size := range s.sizes {
 		for _, m := range s.mechanisms {
-			bar.Describe(fmt.Sprintf("%s, %s", m.name, sizeText(size)))
+			bar.next(fmt.Sprintf("%s, %s", m.name, sizeText(size)))
 			row, err := s.bench.row(ctx, m, size)
 			if err != nil {
 				return err
 			}
 			r.rows = append(r.rows, row)
-			_ = bar.Add(1) // it is an extra
 		}
 	}
 	after, err := loadNow()
@@ -134,7 +131,7 @@ func (s *settings) run(ctx context.Context, env *command.Env) error {
 		return err
 	}
 	r.disturbance = after.since(before)
-	_ = bar.Clear() // it is an extra
+	bar.end()
 	if err := s.write(r, env.Stdout); err != nil {
 		return err
 	}
@@ -142,17 +139,6 @@ func (s *settings) run(ctx context.Context, env *command.Env) error {
 		env.Log.Warn().Msg(w)
 	}
 	return nil
-}
-
-// newProgress is a bar on a terminal, and nothing elsewhere.
-func newProgress(stderr *os.File, steps int) *progressbar.ProgressBar {
-	return progressbar.NewOptions(steps,
-		progressbar.OptionSetWriter(stderr),
-		progressbar.OptionSetVisibility(isatty.IsTerminal(stderr.Fd())),
-		progressbar.OptionShowCount(),
-		progressbar.OptionClearOnFinish(),
-		progressbar.OptionFullWidth(),
-	)
 }
 
 // write writes all outputs, and the table unless another has stdout.

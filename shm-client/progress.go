@@ -6,14 +6,18 @@ import (
 	"time"
 
 	"github.com/mattn/go-isatty"
-	"github.com/schollz/progressbar/v3"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
 
 	"example.com/ipcsuite/internal/command"
 )
 
 // progress shows on a terminal how much of stdin has been read, and how fast.
 // The zero value shows nothing.
-type progress struct{ bar *progressbar.ProgressBar }
+type progress struct {
+	container *mpb.Progress
+	bar       *mpb.Bar
+}
 
 // newProgress returns one that shows nothing if stderr is no terminal, or if
 // stdin is one, where it would come between what is typed.
@@ -21,15 +25,16 @@ func newProgress(env *command.Env, quiet bool) *progress {
 	if quiet || !isatty.IsTerminal(env.Stderr.Fd()) || isatty.IsTerminal(env.Stdin.Fd()) {
 		return &progress{}
 	}
-	return &progress{progressbar.NewOptions64(length(env.Stdin),
-		progressbar.OptionSetWriter(env.Stderr),
-		progressbar.OptionShowBytes(true),
-		progressbar.OptionShowCount(),
-		progressbar.OptionUseIECUnits(true),
-		progressbar.OptionSetWidth(20),
-		progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionClearOnFinish(),
-	)}
+	container := mpb.New(mpb.WithOutput(env.Stderr), mpb.WithWidth(60), mpb.WithRefreshRate(100*time.Millisecond))
+	size := length(env.Stdin)
+	amount, style := decor.CountersKibiByte("% .1f / % .1f"), mpb.BarFillerBuilder(mpb.BarStyle())
+	if size < 0 {
+		amount, style = decor.CurrentKibiByte("% .1f"), mpb.NopStyle()
+	}
+	return &progress{container, container.New(max(size, 0), style,
+		mpb.PrependDecorators(amount),
+		mpb.AppendDecorators(decor.AverageSpeed(decor.SizeB1024(0), "% .1f")),
+		mpb.BarRemoveOnComplete())}
 }
 
 // length is how much there is to read, or -1 if that is not known: the length of
@@ -48,13 +53,14 @@ func length(stdin *os.File) int64 {
 
 func (p *progress) passed(bytes int) {
 	if p.bar != nil {
-		_ = p.bar.Add(bytes) // more than the size is an error to it, and none here
+		p.bar.IncrBy(bytes)
 	}
 }
 
 // end takes it off the terminal.
 func (p *progress) end() {
 	if p.bar != nil {
-		_ = p.bar.Clear() // what it fails with, a later write to stderr does too
+		p.bar.Abort(true)
+		p.container.Wait()
 	}
 }
