@@ -14,7 +14,8 @@
 // sleeps, and its end tells each side of the other's death.
 //
 // What goes through is a stream of bytes ([Writer.Write], [Reader.Read], and in
-// place [Writer.Reserve], [Writer.Commit], [Reader.Peek], [Reader.Discard]), or
+// place [Writer.Reserve], [Writer.Commit], [Reader.Peek], [Reader.Discard], with
+// [Writer.ReserveAfter] for several that fill it at once), or
 // messages ([Writer.Send], [Reader.Receive]), which are a stream in which each is
 // preceded by its length. Both sides must mean the same.
 //

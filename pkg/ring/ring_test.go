@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/iotest"
@@ -179,7 +180,7 @@ func writeRandomly(w *Writer, data []byte) error {
 	rnd := rand.New(rand.NewPCG(1, uint64(len(data))))
 	for len(data) > 0 {
 		n := min(len(data), 1+rnd.IntN(2*w.Capacity()))
-		switch rnd.IntN(3) {
+		switch rnd.IntN(4) {
 		case 0:
 			if _, err := w.Write(data[:n]); err != nil {
 				return err
@@ -197,10 +198,44 @@ func writeRandomly(w *Writer, data []byte) error {
 			if _, err := w.ReadFrom(bytes.NewReader(data[:n])); err != nil {
 				return err
 			}
+		case 3:
+			var err error
+			if n, err = writeInPieces(w, data[:n], rnd); err != nil {
+				return err
+			}
 		}
 		data = data[n:]
 	}
 	return errors.Join(w.End(), w.Flush())
+}
+
+// writeInPieces fills as much of the ring as it can reserve, piece by piece, the
+// later ones while the earlier are committed, and returns how much that was.
+func writeInPieces(w *Writer, data []byte, rnd *rand.Rand) (n int, err error) {
+	var filled sync.WaitGroup
+	defer filled.Wait()
+	committed := 0
+	for n < len(data) && n-committed < w.Capacity() {
+		space, err := w.ReserveAfter(n - committed)
+		if err != nil {
+			return committed, err
+		}
+		space = space[:min(1+rnd.IntN(len(space)), len(data)-n)]
+		piece := data[n : n+len(space)]
+		filled.Go(func() { copy(space, piece) })
+		if rnd.IntN(2) == 0 { // and otherwise with the next one
+			m := n - committed
+			filled.Wait()
+			filled.Go(func() { copy(space, piece) })
+			if err := w.Commit(m); err != nil {
+				return committed, err
+			}
+			committed += m
+		}
+		n += len(space)
+	}
+	filled.Wait()
+	return n, w.Commit(n - committed)
 }
 
 // readRandomly is its counterpart.
@@ -333,7 +368,7 @@ func TestNothingUncommittedAppears(t *testing.T) {
 	if err := p.w.Commit(3); err != nil {
 		t.Fatal(err)
 	}
-	want(t, p.w.Commit(1), unix.EINVAL) // once only
+	want(t, p.w.Commit(62), unix.EINVAL) // once only
 	got, err := p.r.Peek()
 	if string(got) != "not" || err != nil {
 		t.Errorf("%q, %v", got, err)
@@ -345,6 +380,92 @@ func TestNothingUncommittedAppears(t *testing.T) {
 	want(t, p.r.Discard(1), unix.EINVAL)
 	if n := p.w.Undelivered(); n != 1 {
 		t.Errorf("%d bytes undelivered, want 1", n)
+	}
+}
+
+// What is reserved keeps what was put into it, in rings where it fits the end and
+// where it does not, until it has been committed, in pieces of whatever size.
+func TestReservedSpaceIsKept(t *testing.T) {
+	for _, capacity := range []int{1, 2, 3, 64, 1000, 5000} {
+		t.Run(fmt.Sprint(capacity), func(t *testing.T) {
+			p := newPair(t, capacity)
+			rnd := rand.New(rand.NewPCG(1, uint64(capacity)))
+			data := noise(20*capacity + 7)
+			filled, committed := 0, 0
+			var got []byte
+			for len(got) < len(data) {
+				// Fill all there is, and commit a part.
+				for filled < len(data) && filled-len(got) < capacity {
+					space, err := p.w.ReserveAfter(filled - committed)
+					if err != nil {
+						t.Fatal(err)
+					}
+					n := copy(space[:1+rnd.IntN(len(space))], data[filled:])
+					filled += n
+				}
+				if filled > committed {
+					n := 1 + rnd.IntN(filled-committed)
+					space, err := p.w.Reserve()
+					if m := min(len(space), filled-committed); err != nil || !bytes.Equal(space[:m], data[committed:][:m]) {
+						t.Fatalf("reserved again: other bytes, or %v", err)
+					}
+					if err := p.w.Commit(n); err != nil {
+						t.Fatal(err)
+					}
+					committed += n
+				}
+				if p.r.Buffered() > 0 && rnd.IntN(2) == 0 {
+					seen, err := p.r.Peek()
+					if err != nil {
+						t.Fatal(err)
+					}
+					got = append(got, seen...)
+					if err := p.r.Discard(len(seen)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if !bytes.Equal(got, data[:len(got)]) {
+					t.Fatalf("other bytes among the first %d", len(got))
+				}
+			}
+		})
+	}
+}
+
+func TestReservedSpaceIsGivenUp(t *testing.T) {
+	for name, f := range map[string]func(w *Writer) error{
+		"Write":    func(w *Writer) error { _, err := w.Write(nil); return err },
+		"Send":     func(w *Writer) error { return w.Send(nil) },
+		"ReadFrom": func(w *Writer) error { _, err := w.ReadFrom(bytes.NewReader(nil)); return err },
+		"End":      (*Writer).End,
+		"Close":    (*Writer).Close,
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, 64)
+			if _, err := p.w.Reserve(); err != nil {
+				t.Fatal(err)
+			}
+			if err := f(p.w); err != nil {
+				t.Fatal(err)
+			}
+			want(t, p.w.Commit(1), unix.EINVAL)
+		})
+	}
+}
+
+func TestReserveAfterWhatIsNotReserved(t *testing.T) {
+	p := newPair(t, 64)
+	for _, n := range []int{1, 64, -1, math.MinInt, math.MaxInt} {
+		_, err := p.w.ReserveAfter(n)
+		want(t, err, unix.EINVAL)
+	}
+	if _, err := p.w.Reserve(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := p.w.ReserveAfter(64) // there will never be more
+	want(t, err, unix.EINVAL)
+	if space, err := p.w.ReserveAfter(63); len(space) != 1 || err != nil {
+		t.Errorf("%d bytes, %v", len(space), err)
 	}
 }
 
@@ -676,6 +797,13 @@ func TestNoAllocations(t *testing.T) {
 		err2 := p.w.Commit(len(space))
 		seen, err3 := p.r.Peek()
 		return errors.Join(err, err2, err3, p.r.Discard(len(seen)))
+	})
+	check("in pieces", func() error {
+		_, err := p.w.Reserve()
+		_, err2 := p.w.ReserveAfter(1)
+		err3 := errors.Join(p.w.Commit(1), p.w.Commit(63))
+		_, err4 := io.ReadFull(p.r, buf)
+		return errors.Join(err, err2, err3, err4)
 	})
 	check("ReadFrom", func() error {
 		src.Reset(buf)

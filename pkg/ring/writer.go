@@ -44,7 +44,7 @@ type Writer struct {
 	head uint64 // the reader's, as seen last
 
 	spin     time.Duration
-	reserved int // length of what Reserve returned last
+	reserved int // bytes after the tail that belong to who has called Reserve
 	ended    bool
 	claimed  int // bytes after the tail that claim has seen to
 	token    [1]byte
@@ -119,6 +119,7 @@ func (w *Writer) SetSpin(d time.Duration) { w.spin = d }
 // Write copies all of p into the ring, piece by piece if need be, and blocks
 // while that is full. Where it fails, the first n bytes have been committed.
 func (w *Writer) Write(p []byte) (n int, err error) {
+	w.reserved = 0
 	for n < len(p) {
 		if err := w.ready(1); err != nil {
 			return n, fmt.Errorf("write to ring: %w", err)
@@ -134,33 +135,51 @@ func (w *Writer) Write(p []byte) (n int, err error) {
 }
 
 // Reserve returns free space of the ring to be filled in place, one byte or
-// more, up to the end of the ring at most; it blocks while there is none.
-// [Writer.Commit] then hands over the first part of it. The space may be used
-// until the next call of another method; nobody sees what is in it before.
-func (w *Writer) Reserve() ([]byte, error) {
-	if err := w.ready(1); err != nil {
+// more, from the tail up to the end of the ring at most; it blocks while there is
+// none. [Writer.Commit] then hands over the first part of it.
+//
+// The rest stays reserved, with what has been put into it: Reserve called again
+// returns it again, and more if there is by now. Nobody reads what is in it, and
+// no method stores to it, before it is committed or given up, which Write, Send,
+// ReadFrom, End and Close do. So other goroutines may fill what is still reserved
+// while this one calls Reserve, ReserveAfter and Commit.
+func (w *Writer) Reserve() ([]byte, error) { return w.ReserveAfter(0) }
+
+// ReserveAfter is [Writer.Reserve] for the space that begins n bytes after the
+// tail, where it continues at the start of the ring: to have the next piece filled
+// before the ones in front of it are committed. It fails with [unix.EINVAL] if
+// these n bytes are not reserved, or are all that the ring has.
+func (w *Writer) ReserveAfter(n int) ([]byte, error) {
+	if w.unpin != nil && (n < 0 || n > w.reserved || n >= len(w.data)) {
+		return nil, fmt.Errorf("reserve in ring of %d, after %d bytes, of %d reserved: %w", len(w.data), n, w.reserved, unix.EINVAL)
+	}
+	if err := w.ready(n + 1); err != nil {
 		return nil, fmt.Errorf("reserve in ring: %w", err)
 	}
 	if err := w.refresh(); err != nil { // there may be more by now
 		return nil, fmt.Errorf("reserve in ring: %w", err)
 	}
-	space := w.data[w.at:]
-	space = space[:min(len(space), w.free())]
-	w.reserved = len(space)
+	at := w.at + n
+	if at >= len(w.data) {
+		at -= len(w.data)
+	}
+	space := w.data[at:]
+	space = space[:min(len(space), w.free()-n)]
+	w.reserved = max(w.reserved, n+len(space))
 	return space[:len(space):len(space)], nil
 }
 
-// Commit hands the first n bytes of what [Writer.Reserve] returned to the
-// reader. It fails with [unix.EINVAL], having done nothing, if there were not so
-// many. After other errors they are in the ring all the same. It does not block.
+// Commit hands the first n bytes of what is reserved to the reader. It fails with
+// [unix.EINVAL], having done nothing, if there are not so many. After other
+// errors they are in the ring all the same. It does not block.
 func (w *Writer) Commit(n int) error {
 	if n < 0 || n > w.reserved {
 		return fmt.Errorf("commit %d bytes, of %d reserved: %w", n, w.reserved, unix.EINVAL)
 	}
 	if n == 0 {
-		w.reserved = 0
 		return nil
 	}
+	w.reserved -= n
 	if err := w.commit(n); err != nil {
 		return fmt.Errorf("commit to ring: %w", err)
 	}
@@ -176,7 +195,9 @@ func (w *Writer) ReadFrom(src io.Reader) (n int64, err error) {
 			return n, err
 		}
 		m, readErr := src.Read(space[:min(len(space), chunk(len(w.data)))])
-		if err := w.Commit(m); err != nil {
+		err = w.Commit(m)
+		w.reserved = 0
+		if err != nil {
 			return n, err
 		}
 		n += int64(m)
@@ -206,6 +227,7 @@ func (w *Writer) Send(p []byte) error {
 	if w.unpin != nil && size > len(w.data) || len(p) > math.MaxUint32 {
 		return fmt.Errorf("send message of %d bytes through ring of %d: %w", len(p), len(w.data), unix.EMSGSIZE)
 	}
+	w.reserved = 0
 	if err := w.ready(size); err != nil {
 		return fmt.Errorf("send through ring: %w", err)
 	}
@@ -251,7 +273,7 @@ func (w *Writer) End() error {
 	if w.unpin == nil {
 		return fmt.Errorf("end stream in ring: %w", os.ErrClosed)
 	}
-	w.ended = true
+	w.ended, w.reserved = true, 0
 	w.h.ended.Store(1)
 	if err := w.wakeReader(); err != nil {
 		return fmt.Errorf("end stream in ring: %w", err)
@@ -314,13 +336,12 @@ func (w *Writer) put(at int, p []byte) int {
 
 // commit lets the reader see the next n bytes.
 func (w *Writer) commit(n int) error {
-	w.reserved = 0
 	if w.at += n; w.at >= len(w.data) {
 		w.at -= len(w.data)
 	}
 	w.tail += uint64(n)
 	w.h.tail.Store(w.tail)
-	if w.claimed -= n; w.claimed < claimAhead/2 && n < claimAhead {
+	if w.claimed -= n; w.claimed < claimAhead/2 && n < claimAhead && w.reserved == 0 {
 		w.claim()
 	}
 	if w.h.readerWaits.Load() == 0 {
