@@ -108,6 +108,9 @@ func (s *streamer) send(ctx context.Context) error {
 // a part of one; splice(2) moves bytes between descriptors, of which a ring has
 // none.
 func (s *streamer) sendAll(out *ring.Writer, flow *stream.Flow, progress *progress) error {
+	if err := readAhead(out, flow, s.env.Stdin, progress.passed); err != nil {
+		return err
+	}
 	if _, err := out.ReadFrom(flow.Reader(s.env.Stdin, progress.passed)); err != nil {
 		return err
 	}

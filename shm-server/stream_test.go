@@ -89,6 +89,121 @@ func TestStreamFromFileToFile(t *testing.T) {
 	mustBeClean(t, dir)
 }
 
+// fileOf returns an open file with that in it.
+func fileOf(t *testing.T, text []byte) *os.File {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(t.TempDir(), "in"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	if _, err := f.WriteAt(text, 0); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// offsetIs checks where in the file the next read(2) would begin.
+func offsetIs(t *testing.T, f *os.File, want int64) {
+	t.Helper()
+	if got, err := f.Seek(0, io.SeekCurrent); got != want || err != nil {
+		t.Errorf("offset %d, %v, want %d", got, err, want)
+	}
+}
+
+// A large file is read in pieces of 256 KiB or a quarter of the ring, several at
+// once.
+func TestStreamOfLargeFile(t *testing.T) {
+	const piece = 256 << 10
+	for _, c := range []struct{ ring, length, start int }{
+		{4 << 20, 4 * piece, 0}, {4 << 20, 4*piece - 1, 0}, {4 << 20, 4*piece + 1, 0},
+		{4 << 20, 40*piece + 1, 1}, {4 << 20, 40*piece - 1, piece - 1}, {4 << 20, 5 * piece, 5 * piece}, {4 << 20, 5 * piece, 6 * piece},
+		{256 << 10, 40*piece + 7, 3}, {1_000_003, 50*piece + 5, 4095}, {1 << 20, 64 * piece, 0},
+		{256<<10 - 1, 5*piece + 7, 3}, {1000, 5 * piece, 0}, {64 << 20, 5*piece + 1, 1},
+	} {
+		t.Run(fmt.Sprintf("%d bytes from %d through %d", c.length, c.start, c.ring), func(t *testing.T) {
+			dir, server := newServer(t, "--stream", "--size", fmt.Sprint(c.ring))
+			text := noise(c.length)
+			file := fileOf(t, text)
+			if _, err := file.Seek(int64(c.start), io.SeekStart); err != nil {
+				t.Fatal(err)
+			}
+			client := startOn(t, dir, file, nil, "shm-client", "--stream", "--quiet")
+			server.writes(t, text[min(c.start, len(text)):])
+			client.exits(t, 0)
+			server.ends(t, 0)
+			offsetIs(t, file, int64(max(c.start, len(text))))
+			mustBeClean(t, dir)
+		})
+	}
+}
+
+// What counts is where the file ends when the client comes there.
+func TestStreamOfFileThatChanges(t *testing.T) {
+	const ring, before = 1 << 20, 8 << 20
+	for name, after := range map[string]int{"shorter": 3<<20 + 5, "empty": 0, "longer": 9<<20 + 5} {
+		t.Run(name, func(t *testing.T) {
+			dir, server := newServer(t, "--stream", "--size", fmt.Sprint(ring))
+			stop(t, server)
+			text := noise(max(before, after))
+			file := fileOf(t, text[:before])
+			client := startOn(t, dir, file, nil, "shm-client", "--stream", "--quiet")
+			awaitRing(t, dir, committed, ring)
+			if err := file.Truncate(int64(after)); err != nil {
+				t.Fatal(err)
+			}
+			if after > before {
+				if _, err := file.WriteAt(text[before:], before); err != nil {
+					t.Fatal(err)
+				}
+			}
+			server.signal(t, syscall.SIGCONT)
+			server.writes(t, text[:max(ring, after)])
+			client.exits(t, 0)
+			server.ends(t, 0)
+			offsetIs(t, file, int64(max(ring, after)))
+			mustBeClean(t, dir)
+		})
+	}
+}
+
+// However the client ends, the file is left where it has committed.
+func TestStreamOfLargeFileEndsEarly(t *testing.T) {
+	const ring = 1 << 20
+	for name, end := range map[string]func(t *testing.T, client, server *process){
+		"the server is killed": func(t *testing.T, client, server *process) {
+			server.kill()
+			contains(t, client.logs(t, "the server has gone"), ": 0 bytes delivered of 1048576 read")
+			client.exits(t, 1)
+		},
+		"a signal": func(t *testing.T, client, server *process) {
+			client.signal(t, syscall.SIGINT)
+			contains(t, client.logs(t, "ended by signal SIGINT"), ": 0 bytes delivered of 1048576 read")
+			client.exits(t, 128+2)
+		},
+		"the client is killed": func(t *testing.T, client, server *process) {
+			client.kill()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, server := newServer(t, "--stream", "--size", fmt.Sprint(ring))
+			stop(t, server)
+			text := noise(20 * ring)
+			file := fileOf(t, text)
+			client := startOn(t, dir, file, nil, "shm-client", "--stream")
+			awaitRing(t, dir, committed, ring)
+			end(t, client, server)
+			offsetIs(t, file, ring)
+			if name != "the server is killed" {
+				server.signal(t, syscall.SIGCONT)
+				server.writes(t, text[:ring])
+				contains(t, server.ends(t, 1), "the client has gone in mid-stream: 1048576 bytes delivered")
+				mustBeClean(t, dir)
+			}
+		})
+	}
+}
+
 func TestChecksumOnOneSide(t *testing.T) {
 	text := noise(100_003)
 	for _, c := range []struct {

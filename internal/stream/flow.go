@@ -14,8 +14,9 @@ import (
 // So a Flow that is stopped leaves its work where it is. The memory of the ring
 // must then stay mapped, as the kernel may still read from it or write to it.
 type Flow struct {
-	// mu is held by the work, except while it is in the system call: who
-	// takes it from there knows that the total is final.
+	// mu is held by the work, except while it is in a system call, or all of
+	// its goroutines are: who takes it from there, and keeps it, knows that the
+	// total is final.
 	mu    sync.Mutex
 	total Total
 	ended bool
@@ -56,6 +57,17 @@ func (f *Flow) Run(work func() error, stop <-chan struct{}, grace time.Duration)
 
 // Total returns what has passed. It may be called by the work, and after Run.
 func (f *Flow) Total() Total { return f.total }
+
+// Lock and Unlock are for work that several goroutines share: each has the lock
+// except while it is in a system call or waits for another of them. The one that
+// Run has started has it already. Work that is left behind never gets it back.
+func (f *Flow) Lock() { f.mu.Lock() }
+
+// Unlock undoes Lock.
+func (f *Flow) Unlock() { f.mu.Unlock() }
+
+// Count counts the bytes that come next. The caller has the lock.
+func (f *Flow) Count(p []byte) { f.total.Add(p) }
 
 // Reader returns a reader of src for the work. It counts what it returns, and
 // tells passed of it, if that is not nil.

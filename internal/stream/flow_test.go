@@ -60,6 +60,40 @@ func TestWorkThatIsBlockedIsLeft(t *testing.T) {
 	}
 }
 
+// Of several goroutines, one that is blocked is enough for the work to be left, and
+// then none of them gets further.
+func TestSharedWorkThatIsBlockedIsLeft(t *testing.T) {
+	flow := stream.NewFlow(false)
+	stop, never := make(chan struct{}), make(chan struct{})
+	went := make(chan struct{}, 2)
+	left, err := flow.Run(func() error {
+		go func() {
+			flow.Lock()
+			defer flow.Unlock()
+			flow.Count([]byte("hello"))
+			flow.Unlock()
+			close(stop)
+			<-never
+			flow.Lock()
+			went <- struct{}{}
+		}()
+		flow.Unlock()
+		<-never
+		flow.Lock()
+		went <- struct{}{}
+		return nil
+	}, stop, 0)
+	if !left || err != nil || flow.Total().Bytes != 5 {
+		t.Errorf("left %v, %v, %v", left, err, flow.Total())
+	}
+	close(never)
+	select {
+	case <-went:
+		t.Error("the work went on")
+	default:
+	}
+}
+
 // closing closes a channel when it is read, and is empty.
 type closing struct{ c chan struct{} }
 
