@@ -84,9 +84,8 @@ type peer struct {
 	ended   bool
 }
 
-// peer starts a process that inherits files, as descriptors givenFD,
-// givenFD+1 and so on.
-// Like after fork, this process still has its own.
+// peer starts a process that inherits files, as descriptors givenFD, givenFD+1 and
+// so on. Like after fork, this process still has its own.
 func (l *lab) peer(files ...*os.File) *peer {
 	p := &peer{lab: l}
 	if l.err != nil {
@@ -165,8 +164,8 @@ func (p *peer) end() answer {
 }
 
 // asleep looks at the peer's thread until it sleeps in a call on the pipe, and
-// says where; or until the call has returned without. It looks again and again, as the
-// kernel has no call that waits for another process to fall asleep.
+// says where; or until the call has returned without. It looks again and again, as
+// the kernel has no call that waits for another process to fall asleep.
 func (p *peer) asleep(call string) (seen string, yes bool) {
 	for p.lab.err == nil {
 		if len(p.answers) > 0 {

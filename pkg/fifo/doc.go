@@ -1,6 +1,6 @@
 // Package fifo makes named pipes, opens them without hanging, and sends messages
-// through them.
-// The chapter in fifo-server/README.md shows by commands what is said here.
+// through them. The chapter in fifo-server/README.md shows by commands what is said
+// here.
 //
 // # What a FIFO is
 //

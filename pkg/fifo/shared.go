@@ -13,7 +13,8 @@ import (
 	"example.com/ipcsuite/pkg/pipe"
 )
 
-// ErrStopped is what a [SharedReader] returns after [FIFO.StopReaders].
+// ErrStopped is what a [SharedReader] returns after [FIFO.StopReaders] or
+// [SharedReader.StopOne].
 var ErrStopped = errors.New("readers stopped")
 
 // mark is what StopReaders writes: the first bytes of a packet of Atomic bytes,
@@ -133,8 +134,8 @@ func (f *FIFO) reopen(access int) (int, error) {
 // take what is there without sleeping it opens the FIFO a second time, for
 // itself and non-blocking, where /proc is mounted.
 //
-// A SharedReader is not safe for use by several goroutines at once. Its
-// methods do not allocate.
+// A SharedReader is not safe for use by several goroutines at once, but for
+// [SharedReader.StopOne]. Next and TryNext do not allocate.
 type SharedReader struct {
 	inherited int
 	own       int // non-blocking, or -1
@@ -179,8 +180,8 @@ func (r *SharedReader) SetBuffer(buf []byte) error {
 }
 
 // StopOne is [FIFO.StopReaders] for one reader, r or one that shares the FIFO
-// with it, when the process that made the FIFO is not there to do it. Unlike the
-// other methods it may be called while another one is under way. It takes /proc.
+// with it, when the process that made the FIFO is not there to do it. It may be
+// called while another method is under way. It takes /proc.
 func (r *SharedReader) StopOne(ctx context.Context) error {
 	fd, err := retry(func() (int, error) {
 		return unix.Open(procName(r.inherited), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)

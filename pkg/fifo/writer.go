@@ -96,11 +96,10 @@ func newWriter(ctx context.Context, path string, fd int) (*Writer, error) {
 
 // Write sends p as one message, which one Read returns whole, and blocks while
 // the FIFO is full. Only then is the context looked at that the FIFO was opened
-// with. It fails with [unix.EMSGSIZE] if
-// p is longer than [Atomic] bytes, with [unix.EINVAL] if it is empty, which a
-// pipe cannot carry, and with [unix.EPIPE] when no process reads the FIFO any
-// more: then [Writer.Unread] tells what of the messages before was lost. Either
-// all of p is written or nothing.
+// with. It fails with [unix.EMSGSIZE] if p is longer than [Atomic] bytes, with
+// [unix.EINVAL] if it is empty, which a pipe cannot carry, and with [unix.EPIPE]
+// when no process reads the FIFO any more: then [Writer.Unread] tells what of the
+// messages before was lost. Either all of p is written or nothing.
 //
 // Write does not allocate.
 func (w *Writer) Write(p []byte) (int, error) {

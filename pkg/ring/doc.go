@@ -38,8 +38,9 @@
 // Byte number i of the stream is at 640 + i mod capacity, where capacity is any
 // number above 0, and not only a power of two. A message is its length in 4
 // bytes, in the byte order of the processor, and then its bytes; both may
-// continue at the start of the data. It is committed whole. A ring of another version, size or byte order, in which
-// magic and version are other numbers, is refused with [ErrIncompatible].
+// continue at the start of the data. It is committed whole. A ring of another
+// version, size or byte order, in which magic and version are other numbers, is
+// refused with [ErrIncompatible].
 //
 // The words that different sides store are 128 bytes apart, two cache lines, and
 // each side keeps the other's index as it saw it last: it looks again only when
@@ -92,27 +93,26 @@
 // are exchanged.
 //
 // A process that dies between two steps leaves nothing that the other would wait
-// for: the kernel closes its end of the
-// FIFO, which ends the wait.
+// for: the kernel closes its end of the FIFO, which ends the wait.
 //
 // # Death
 //
 // A reader whose writer has gone reads what is committed and then gets
 // [io.ErrUnexpectedEOF], or [io.EOF] after [Writer.End]. A writer whose reader
 // has gone gets EPIPE: a goroutine in poll(2) waits for that, so it shows also
-// where there is still room, and so does the end of the context. Both show as soon as the kernel has ended the
-// process; to a Reader, at the end of its spin ([Reader.SetSpin]).
-// All copies of the end of the FIFO must be closed for it: a server that holds
-// a second one for itself (fifo.FIFO.KeepOpen) will not learn that its client
-// is gone.
+// where there is still room, and so does the end of the context. Both show as
+// soon as the kernel has ended the process; to a Reader, at the end of its spin
+// ([Reader.SetSpin]). All copies of the end of the FIFO must be closed for it: a
+// server that holds a second one for itself (fifo.FIFO.KeepOpen) will not learn
+// that its client is gone.
 //
 // # A hostile other side
 //
 // Everyone who may write to the segment can change any word at any moment. Of
 // the words, each side loads one index and the flags. An index is loaded once,
 // and used only if it has moved forward, and no further than there are bytes, or
-// room; otherwise the call fails with [ErrCorrupt]. Capacity and data are those of the
-// mapping, compared with the header once. A flag causes one system call or none.
+// room; otherwise the call fails with [ErrCorrupt]. Capacity and data are those of
+// the mapping, compared with the header once. A flag causes one system call or none.
 // A length is copied, then compared with the bytes that are there. Waits end with
 // the context whatever is in the segment. So a call can fail, wait for its
 // cancellation, or return bytes that nobody has sent; it reaches no other
@@ -146,11 +146,10 @@
 // To sleep and be woken by futex(2) costs less than by FIFO: 4.5 µs there and
 // back, against 6.2 µs, between two C programs on one processor. On two, most is
 // the time that an idle processor takes to wake up, by either some 50 µs on the
-// virtual machine used.
-// But nothing except a store to memory ends a futex wait: death and
-// cancellation would take a thread that watches for both, on each side, and a
-// protocol to wake the sleeper that holds against a hostile peer. After a spin
-// that fails, 1 µs is not worth it.
+// virtual machine used. But nothing except a store to memory ends a futex wait:
+// death and cancellation would take a thread that watches for both, on each side,
+// and a protocol to wake the sleeper that holds against a hostile peer. After a
+// spin that fails, 1 µs is not worth it.
 //
 // Nothing allocates on the way of the data.
 package ring
