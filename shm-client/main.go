@@ -46,8 +46,9 @@ Ends with 0 when the server has printed all messages. Otherwise those that it
 has not are counted, and the exit code is 1.
 
 With --sync none it writes without waiting until the message before has been
-read, and knows nothing of what becomes of it. Then, and with --torn, it numbers messages, "#1 hello #1", by which the
-server counts what was torn, lost or repeated.
+read, and knows nothing of what becomes of it. Then, and with --torn, it numbers
+messages, "#1 hello #1", by which the server counts what was torn, lost or
+repeated.
 
 Examples:
    shm-client                            type lines, end with quit or Ctrl-D
