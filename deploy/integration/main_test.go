@@ -15,6 +15,13 @@ import (
 
 const root = "../.." // of the repository
 
+// binaries are the programs of the suite, each of which has an image.
+var binaries = []string{"pipe-demo", "fifo-server", "fifo-client", "shm-server", "shm-client", "ipc-bench"}
+
+// buildArgs are for the images' labels, and the same each time, so that the next run
+// finds the images built.
+var buildArgs = map[string]string{"VERSION": "v0.0.0-test", "REVISION": "0123456789abcdef", "CREATED": "2026-01-02T03:04:05Z"}
+
 // TestMain builds the images that all tests use. Where there is no Docker, it
 // skips the package, unless IPC_REQUIRE_DOCKER says that this is a failure.
 func TestMain(m *testing.M) {
@@ -61,7 +68,11 @@ func buildImages() error {
 		return err
 	}
 	defer provider.Close()
-	for _, binary := range []string{"pipe-demo", "fifo-server", "fifo-client", "shm-server", "shm-client", "ipc-bench"} {
+	labels := make(map[string]*string)
+	for name, value := range buildArgs {
+		labels[name] = &value
+	}
+	for _, binary := range binaries {
 		var output bytes.Buffer
 		_, err := provider.BuildImage(context.Background(), &testcontainers.ContainerRequest{
 			FromDockerfile: testcontainers.FromDockerfile{
@@ -69,6 +80,7 @@ func buildImages() error {
 				Dockerfile:     "deploy/Dockerfile",
 				Repo:           "ipcsuite/" + binary,
 				Tag:            "latest",
+				BuildArgs:      labels,
 				KeepImage:      true, // and its layers, for the next run
 				BuildLogWriter: &output,
 				BuildOptionsModifier: func(o *client.ImageBuildOptions) {
