@@ -7,7 +7,9 @@
 // the readers see the end of file and all ends.
 //
 // The order of the steps is that of serve in server.go; what a reader does is
-// in reader.go, what --explain shows in explain.go.
+// in reader.go, and how it prints in printer.go. The memory that all of them have
+// in common (shared.go) tells what is lost with a reader that is killed: ledger.go,
+// hand.go. What --explain shows is in explain.go.
 package main
 
 import (
@@ -62,7 +64,7 @@ Examples:
 func pathFlags() []cli.Flag {
 	return []cli.Flag{
 		rundir.Flag(),
-		&cli.StringFlag{Name: "path", Usage: "the FIFO, anywhere (default: fifo.ipc in --dir)"},
+		&cli.StringFlag{Name: "path", Usage: "the FIFO, anywhere (default: " + fifoName + " in --dir)"},
 	}
 }
 
