@@ -104,6 +104,12 @@ const spinTime = 50 * time.Microsecond
 // Await is Poll without a limit, for an event that may be only microseconds
 // away: it looks a while before it sleeps, unless there is a single processor,
 // which the peer needs then.
+//
+// That is a guess from this process alone: NumCPU is how many processors it was
+// allowed at its start (sched_getaffinity(2)), and a process pinned to one does not
+// look, though its peer may be pinned to another. It sleeps then, which is slower
+// and always right; where the peer runs, it cannot know. Package ring guesses the
+// same way.
 func (w *Waker) Await(set []unix.PollFd) error {
 	if runtime.NumCPU() > 1 {
 		for end := time.Now().Add(spinTime); time.Now().Before(end); {
