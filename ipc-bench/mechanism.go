@@ -125,14 +125,18 @@ func needsTwoCPUs(p plan) string {
 
 // named returns the mechanisms of those names, in the order of all.
 func named(all []mechanism, names []string) ([]mechanism, error) {
-	var known []string
-	for _, m := range all {
-		known = append(known, m.name)
-	}
 	for _, name := range names {
-		if !slices.Contains(known, name) {
-			return nil, fmt.Errorf("%q: want any of %s", name, strings.Join(known, ", "))
+		if !slices.ContainsFunc(all, func(m mechanism) bool { return m.name == name }) {
+			return nil, fmt.Errorf("%q: want any of %s", name, namesOf(all))
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(all), func(m mechanism) bool { return !slices.Contains(names, m.name) }), nil
+}
+
+func namesOf(all []mechanism) string {
+	var names []string
+	for _, m := range all {
+		names = append(names, m.name)
+	}
+	return strings.Join(names, ", ")
 }

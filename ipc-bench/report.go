@@ -143,28 +143,22 @@ func spreadText(spread float64) string {
 
 // timeText is a time in ns, with three digits.
 func timeText(ns float64) string {
-	switch {
-	case ns < 1e3:
+	if ns < 1e3 {
 		return fmt.Sprintf("%.0f ns", ns)
-	case ns < 1e6:
-		return threeDigits(ns/1e3) + " µs"
-	case ns < 1e9:
-		return threeDigits(ns/1e6) + " ms"
 	}
-	return threeDigits(ns/1e9) + " s"
+	return inUnits(ns/1e3, " µs", " ms", " s")
 }
 
 // countText is a number per second, with three digits.
-func countText(n float64) string {
-	switch {
-	case n < 1e3:
-		return threeDigits(n)
-	case n < 1e6:
-		return threeDigits(n/1e3) + " k"
-	case n < 1e9:
-		return threeDigits(n/1e6) + " M"
+func countText(n float64) string { return inUnits(n, "", " k", " M", " G") }
+
+// inUnits puts x, with three digits, into the unit that fits, of which each is a
+// thousand of the one before.
+func inUnits(x float64, units ...string) string {
+	for x >= 1e3 && len(units) > 1 {
+		x, units = x/1e3, units[1:]
 	}
-	return threeDigits(n/1e9) + " G"
+	return threeDigits(x) + units[0]
 }
 
 func threeDigits(x float64) string {

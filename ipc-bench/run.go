@@ -215,11 +215,3 @@ func parseSize(word string) (int, error) {
 	}
 	return n * unit, nil
 }
-
-func namesOf(all []mechanism) string {
-	var names []string
-	for _, m := range all {
-		names = append(names, m.name)
-	}
-	return strings.Join(names, ", ")
-}
