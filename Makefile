@@ -59,5 +59,5 @@ images: ## one image per binary, as ipcsuite/NAME
 	deploy/golang-image.sh
 	set -e; for b in $(notdir $(BINARIES)); do docker build -f deploy/Dockerfile --target $$b --build-arg VERSION=$$(git describe --always --tags) --build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git show -s --format=%cI HEAD) -t ipcsuite/$$b .; done
 
-clean:
+clean: ## what was built
 	rm -rf bin
