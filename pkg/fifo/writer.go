@@ -115,7 +115,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	defer w.wake.Leave()
 	// Where there was room, and another writer was first, looking again would only
 	// keep the processor from those who can go on.
-	for wait := w.wake.Await; ; wait = w.wake.Sleep {
+	for look := true; ; look = false {
 		err := w.tryWrite(p)
 		switch {
 		case err == nil:
@@ -125,7 +125,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 		case !errors.Is(err, unix.EAGAIN):
 			return 0, fmt.Errorf("write FIFO %s: %w", w.path, os.NewSyscallError("write", err))
 		}
-		if err := w.await(wait); err != nil {
+		if err := w.await(look); err != nil {
 			return 0, fmt.Errorf("write FIFO %s: %w", w.path, err)
 		}
 	}
@@ -149,15 +149,22 @@ func (w *Writer) Await() error {
 		return fmt.Errorf("await FIFO %s: %w", w.path, err)
 	}
 	defer w.wake.Leave()
-	if err := w.await(w.wake.Await); err != nil {
+	if err := w.await(true); err != nil {
 		return fmt.Errorf("await FIFO %s: %w", w.path, err)
 	}
 	return nil
 }
 
-func (w *Writer) await(wait func([]unix.PollFd) error) error {
+// await looks for a while before it sleeps, or sleeps at once. (A method of wake as
+// its parameter would put set on the heap.)
+func (w *Writer) await(look bool) (err error) {
 	set := [2]unix.PollFd{1: {Fd: int32(w.fd), Events: unix.POLLOUT}}
-	if err := wait(set[:]); err != nil {
+	if look {
+		err = w.wake.Await(set[:])
+	} else {
+		err = w.wake.Poll(set[:], -1)
+	}
+	if err != nil {
 		return err
 	}
 	if set[1].Revents&unix.POLLERR != 0 {

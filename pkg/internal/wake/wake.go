@@ -123,11 +123,8 @@ func (w *Waker) Await(set []unix.PollFd) error {
 			}
 		}
 	}
-	return w.Sleep(set)
+	return w.Poll(set, -1)
 }
-
-// Sleep is Poll without a limit.
-func (w *Waker) Sleep(set []unix.PollFd) error { return w.Poll(set, -1) }
 
 // Close ends every Poll, waits until no use is left, and frees the eventfd.
 // Afterwards the owner can close the guarded descriptors. It reports whether
