@@ -128,8 +128,8 @@ func create(ctx context.Context, path string, o Options) (*FIFO, error) {
 	return f, nil
 }
 
-// name is that of the FIFO in the draft folder.
-const name = "fifo"
+// draftName is that of the FIFO in the draft folder.
+const draftName = "fifo"
 
 // makeReady makes the FIFO in a draft folder and then moves it to its path, so that
 // no client meets one that is not served yet or has less than its mode. Nobody else
@@ -142,18 +142,18 @@ func (f *FIFO) makeReady(o Options) error {
 		return err
 	}
 	defer closeFD(room)
-	defer unix.Rmdir(draft)          //nolint:errcheck // it is in nobody's way
-	_ = unix.Unlinkat(room, name, 0) // left by a Create that was killed
-	if err := unix.Mkfifoat(room, name, uint32(o.Mode)); err != nil {
+	defer unix.Rmdir(draft)               //nolint:errcheck // it is in nobody's way
+	_ = unix.Unlinkat(room, draftName, 0) // left by a Create that was killed
+	if err := unix.Mkfifoat(room, draftName, uint32(o.Mode)); err != nil {
 		return os.NewSyscallError("mkfifo", err)
 	}
-	defer unix.Unlinkat(room, name, 0) //nolint:errcheck // after rename(2) it is gone
+	defer unix.Unlinkat(room, draftName, 0) //nolint:errcheck // after rename(2) it is gone
 	if err := f.open(room, o); err != nil {
 		return err
 	}
 	// link(2) never replaces what is at the path; rename(2) does, and without
 	// a moment in which nothing is there.
-	err = unix.Linkat(room, name, unix.AT_FDCWD, f.path, 0)
+	err = unix.Linkat(room, draftName, unix.AT_FDCWD, f.path, 0)
 	if !errors.Is(err, unix.EEXIST) {
 		return os.NewSyscallError("link", err)
 	}
@@ -161,7 +161,7 @@ func (f *FIFO) makeReady(o Options) error {
 		return err
 	}
 	f.replaced = true
-	return os.NewSyscallError("rename", unix.Renameat(room, name, unix.AT_FDCWD, f.path))
+	return os.NewSyscallError("rename", unix.Renameat(room, draftName, unix.AT_FDCWD, f.path))
 }
 
 // openDraft makes the draft folder, or takes that of a Create that was killed:
@@ -211,12 +211,12 @@ func openDraft(draft string) (int, error) {
 // open opens the read end of what was just made in the draft folder.
 func (f *FIFO) open(room int, o Options) (err error) {
 	open := func() (int, error) {
-		return unix.Openat(room, name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		return unix.Openat(room, draftName, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	}
 	f.hold, err = retry(open)
 	if errors.Is(err, unix.EACCES) && !o.Umask {
 		// A umask can take even the owner's right to read.
-		if err := unix.Fchmodat(room, name, uint32(o.Mode), unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		if err := unix.Fchmodat(room, draftName, uint32(o.Mode), unix.AT_SYMLINK_NOFOLLOW); err != nil {
 			return os.NewSyscallError("fchmodat", err)
 		}
 		f.hold, err = retry(open)
