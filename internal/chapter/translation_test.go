@@ -11,8 +11,9 @@ import (
 	"testing"
 )
 
-// TestTranslationsSayTheSame compares the front page, the claims and each chapter
-// with the translation beside it: all in them that is not prose, section by section.
+// TestTranslationsSayTheSame compares the front page, the claims, the limits and each
+// chapter with the translation beside it: all in them that is not prose, section by
+// section.
 func TestTranslationsSayTheSame(t *testing.T) {
 	t.Parallel()
 	for _, file := range translated(t) {
@@ -53,20 +54,20 @@ func TestTranslationsLinkToWhatIsThere(t *testing.T) {
 	}
 }
 
-// translated returns what must be there in Chinese too: CLAIMS.md, and README.md of
-// the front page and of each folder beside it.
+// translated returns what must be there in Chinese too: CLAIMS.md, LIMITS.md, and
+// README.md of the front page and of each folder beside it.
 func translated(t *testing.T) []string {
 	t.Helper()
 	files, err := fs.Glob(os.DirFS(root), "*/README.md")
 	if err != nil || len(files) < 4 {
 		t.Fatalf("only %v, %v: where are the chapters?", files, err)
 	}
-	return append(files, "README.md", "CLAIMS.md")
+	return append(files, "README.md", "CLAIMS.md", "LIMITS.md")
 }
 
 // inChinese is the name of the translation, or what a link in it leads to.
 func inChinese(file string) string {
-	return regexp.MustCompile(`\b(README|CLAIMS)\.md`).ReplaceAllString(file, "$1.zh-CN.md")
+	return regexp.MustCompile(`\b(README|CLAIMS|LIMITS)\.md`).ReplaceAllString(file, "$1.zh-CN.md")
 }
 
 func TestCompareFindsWhatHasDrifted(t *testing.T) {
