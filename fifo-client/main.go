@@ -62,20 +62,17 @@ func sendCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if wait := c.Duration("wait"); wait < 0 {
-		return command.UsageErrorf("--wait %v: want a time from now on, such as 5s", wait)
-	}
-	path, err := rundir.Path(c, "path", fifoName)
+	server, err := client.ServerOf(c, "fifo-server", "path", fifoName)
 	if err != nil {
 		return err
 	}
 	s := &sender{
 		env:    env,
-		server: client.Server{Name: "fifo-server", Path: path, Wait: c.Duration("wait"), Quiet: c.Bool("quiet"), Own: c.String("path") == ""},
-		prompt: len(messages) == 0 && isatty.IsTerminal(env.Stdin.Fd()) && !c.Bool("quiet"),
+		server: server,
+		prompt: len(messages) == 0 && isatty.IsTerminal(env.Stdin.Fd()) && !server.Quiet,
 	}
 	if c.Bool("explain") {
-		s.evidence = &evidence{stderr: env.Stderr, path: path}
+		s.evidence = &evidence{stderr: env.Stderr, path: server.Path}
 	}
 	if err := s.open(ctx); err != nil {
 		return err

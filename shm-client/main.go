@@ -87,9 +87,6 @@ func sendCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 	if i := slices.Index(messages, quit); i >= 0 && i < len(messages)-1 {
 		return command.UsageErrorf("argument %d: %s ends both sides, and nothing can follow it", i+1, quit)
 	}
-	if wait := c.Duration("wait"); wait < 0 {
-		return command.UsageErrorf("--wait %v: want a time from now on, such as 5s", wait)
-	}
 	if size := c.Int("size"); c.IsSet("size") && size < 1 {
 		return command.UsageErrorf("--size %d: want a number of bytes, at least 1", size)
 	}
@@ -103,15 +100,14 @@ func sendCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 		env:    env,
 		projID: c.Int("proj-id"),
 		size:   c.Int("size"),
-		server: client.Server{Name: "shm-server", Wait: c.Duration("wait"), Quiet: c.Bool("quiet"), Own: c.String("fifo") == ""},
 	}
 	if c.Bool("explain") {
 		server.evidence = &evidence{stderr: env.Stderr}
 	}
-	if server.keyPath, err = rundir.Path(c, "key-path", ""); err != nil {
+	if server.server, err = client.ServerOf(c, "shm-server", "fifo", fifoName); err != nil {
 		return err
 	}
-	if server.server.Path, err = rundir.Path(c, "fifo", fifoName); err != nil {
+	if server.keyPath, err = rundir.Path(c, "key-path", ""); err != nil {
 		return err
 	}
 	if c.Bool("stream") || c.Bool("no-checksum") {

@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/internal/command"
+	"example.com/ipcsuite/internal/rundir"
 	"example.com/ipcsuite/pkg/fifo"
 )
 
@@ -24,6 +26,17 @@ type Server struct {
 	Quiet bool
 	// Own says that the FIFO is to be the caller's, as in a --dir.
 	Own bool
+}
+
+// ServerOf returns the server of that name to which the flags lead: --wait, --quiet,
+// and the one that names its FIFO, which without it is file in --dir.
+func ServerOf(c *cli.Context, name, flag, file string) (Server, error) {
+	wait := c.Duration("wait")
+	if wait < 0 {
+		return Server{}, command.UsageErrorf("--wait %v: want a time from now on, such as 5s", wait)
+	}
+	path, err := rundir.Path(c, flag, file)
+	return Server{Name: name, Path: path, Wait: wait, Quiet: c.Bool("quiet"), Own: c.String(flag) == ""}, err
 }
 
 // Open opens the server's FIFO, whose Writer is then bound to ctx, and refuses one
