@@ -46,6 +46,11 @@ func buildAndRun(m *testing.M) int {
 	// The race detector would sleep for a second at the end of each process.
 	os.Setenv("GORACE", "atexit_sleep_ms=0")
 	os.Unsetenv("XDG_RUNTIME_DIR")
+	for _, e := range os.Environ() { // the user's own would be obeyed
+		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "IPC_") {
+			os.Unsetenv(name)
+		}
+	}
 	return m.Run()
 }
 
