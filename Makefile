@@ -1,6 +1,4 @@
 CONTAINERS = $(CURDIR)/deploy/integration/...
-# Tests of what is in no module, such as README.md: "go test" does not see it change.
-UNCACHED   = $(CONTAINERS) ./internal/chapter
 MODULES    = $(filter-out $(CONTAINERS),$(shell go list -m -f '{{.Dir}}/...'))
 # Each module that is a program, but for those that only help to deploy it.
 BINARIES   = $(shell go list -e -f '{{if eq .Name "main"}}{{.Dir}}{{end}}' $(patsubst %/...,%,$(filter-out $(CURDIR)/deploy/%,$(MODULES))))
@@ -16,9 +14,11 @@ build: ## binaries into bin/
 demo: build ## the three systems, run for real
 	./demo.sh
 
+# Uncached: tests run binaries and read texts of other modules, and "go test" would not
+# see them change.
 test: ## all tests; those of containers where there is Docker
-	go test $(RACE) $(MODULES)
-	go test -count=1 $(UNCACHED)
+	go test -count=1 $(RACE) $(MODULES)
+	go test -count=1 $(CONTAINERS)
 
 lint: ## what CI checks besides the tests
 	go vet $(MODULES) $(CONTAINERS)
