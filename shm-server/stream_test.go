@@ -176,12 +176,12 @@ func TestStreamOfLargeFileEndsEarly(t *testing.T) {
 			contains(t, client.logs(t, "the server has gone"), ": 0 bytes delivered of 1048576 read")
 			client.exits(t, 1)
 		},
-		"a signal": func(t *testing.T, client, server *process) {
+		"a signal": func(t *testing.T, client, _ *process) {
 			client.signal(t, syscall.SIGINT)
 			contains(t, client.logs(t, "ended by signal SIGINT"), ": 0 bytes delivered of 1048576 read")
 			client.exits(t, 128+2)
 		},
-		"the client is killed": func(t *testing.T, client, server *process) {
+		"the client is killed": func(_ *testing.T, client, _ *process) {
 			client.kill()
 		},
 	} {
