@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -123,6 +124,11 @@ func (r *Reader) Await() error {
 	}
 	return err
 }
+
+// SetSpin sets how long a wait looks at the FIFO before it sleeps: 0 for not at
+// all, which costs less where the other side takes long. It is 50 µs at first. Any
+// goroutine may call it, for the waits that begin after it.
+func (r *Reader) SetSpin(d time.Duration) { r.wake.SetSpin(d) }
 
 func (r *Reader) await() error {
 	set := [2]unix.PollFd{1: {Fd: int32(r.fd), Events: unix.POLLIN}}

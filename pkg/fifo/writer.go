@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -154,6 +155,11 @@ func (w *Writer) Await() error {
 	}
 	return nil
 }
+
+// SetSpin sets how long a wait looks at the FIFO before it sleeps: 0 for not at
+// all, which costs less where the other side takes long. It is 50 µs at first. Any
+// goroutine may call it, for the waits that begin after it.
+func (w *Writer) SetSpin(d time.Duration) { w.wake.SetSpin(d) }
 
 // await looks for a while before it sleeps, or sleeps at once. (A method of wake as
 // its parameter would put set on the heap.)

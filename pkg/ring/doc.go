@@ -139,9 +139,9 @@
 // line, was it 126 against 160. PAUSE gained 3 to 9 % in Go, not enough for assembly
 // for each architecture.
 //
-// A side that has to wait looks for 50 µs before it sleeps, or as SetSpin says;
-// going to sleep, it has package fifo look at the FIFO for as long again. On a
-// machine with a single processor it sleeps at once.
+// A side that has to wait looks at the ring for 50 µs, or as SetSpin says, and
+// then has package fifo look at the FIFO for 50 µs more, or as SetSpin of that end
+// says, before it sleeps. On a machine with a single processor it sleeps at once.
 //
 // To sleep and be woken by futex(2) costs less than by FIFO: 4.5 µs there and
 // back, against 6.2 µs, between two C programs on one processor. On two, most is

@@ -13,6 +13,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,6 +32,7 @@ type Waker struct {
 	ctx  context.Context // it is the lifetime of the descriptors, as net/http.Request has one
 	efd  int
 	stop func() bool
+	spin atomic.Int64 // how long Await looks, a time.Duration
 
 	// uses is held shared between Enter and Leave. A descriptor closed while
 	// it is still in use could by then be the number of another file.
@@ -49,6 +51,7 @@ func New(ctx context.Context) (*Waker, error) {
 		return nil, os.NewSyscallError("eventfd2", err)
 	}
 	w := &Waker{ctx: ctx, efd: efd}
+	w.SetSpin(SpinTime)
 	w.stop = context.AfterFunc(ctx, w.wake)
 	return w, nil
 }
@@ -93,13 +96,13 @@ func (w *Waker) Poll(set []unix.PollFd, timeout int) error {
 	}
 }
 
-// spinTime is how long Await looks before it sleeps. A peer on another
-// processor that is at work on the answer needs some microseconds; to be put to
-// sleep and woken costs tens of them. In lock-step through a mailbox, 200,000
-// texts of 64 bytes took, on two processors, 20 µs each without, 9.5 with 5 µs,
-// 4.8 with 20 µs and 3.7 with 50 µs. More than that is no gain any more, and it
-// is what a process that waits for long pays once.
-const spinTime = 50 * time.Microsecond
+// SpinTime is how long Await looks before it sleeps, unless SetSpin says otherwise.
+// A peer on another processor that is at work on the answer needs some
+// microseconds; to be put to sleep and woken costs tens of them. In lock-step
+// through a mailbox, 200,000 texts of 64 bytes took, on two processors, 20 µs each
+// without, 9.5 with 5 µs, 4.8 with 20 µs and 3.7 with 50 µs. More than that is no
+// gain any more, and it is what a process that waits for long pays once.
+const SpinTime = 50 * time.Microsecond
 
 // Await is Poll without a limit, for an event that may be only microseconds
 // away: it looks a while before it sleeps, unless there is a single processor,
@@ -111,8 +114,8 @@ const spinTime = 50 * time.Microsecond
 // and always right; where the peer runs, it cannot know. Package ring guesses the
 // same way.
 func (w *Waker) Await(set []unix.PollFd) error {
-	if runtime.NumCPU() > 1 {
-		for end := time.Now().Add(spinTime); time.Now().Before(end); {
+	if spin := time.Duration(w.spin.Load()); spin > 0 && runtime.NumCPU() > 1 {
+		for end := time.Now().Add(spin); time.Now().Before(end); {
 			if err := w.Poll(set, 0); err != nil {
 				return err
 			}
@@ -125,6 +128,9 @@ func (w *Waker) Await(set []unix.PollFd) error {
 	}
 	return w.Poll(set, -1)
 }
+
+// SetSpin sets how long Await looks before it sleeps: 0 for not at all.
+func (w *Waker) SetSpin(d time.Duration) { w.spin.Store(int64(d)) }
 
 // Close ends every Poll, waits until no use is left, and frees the eventfd.
 // Afterwards the owner can close the guarded descriptors. It reports whether

@@ -198,3 +198,43 @@ func TestPollDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations, want none", n)
 	}
 }
+
+// However long it looks, Await ends with what it waits for.
+func TestAwaitWithAndWithoutLooking(t *testing.T) {
+	t.Parallel()
+	for _, spin := range []time.Duration{0, wake.SpinTime, time.Hour} {
+		reason := errors.New("enough")
+		ctx, cancel := context.WithCancelCause(context.Background())
+		w := newWaker(t, ctx)
+		w.SetSpin(spin)
+		r, in := pipe(t)
+		await := func() chan error {
+			ended := make(chan error, 1)
+			go func() {
+				set := [2]unix.PollFd{1: {Fd: int32(r), Events: unix.POLLIN}}
+				if err := w.Enter(); err != nil {
+					ended <- err
+					return
+				}
+				defer w.Leave()
+				ended <- w.Await(set[:])
+			}()
+			return ended
+		}
+		ready := await()
+		if _, err := unix.Write(in, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ready; err != nil {
+			t.Errorf("spin %v: %v", spin, err)
+		}
+		if _, err := unix.Read(r, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		ended := await()
+		cancel(reason)
+		if err := <-ended; !errors.Is(err, reason) {
+			t.Errorf("spin %v: cancelled: %v", spin, err)
+		}
+	}
+}
