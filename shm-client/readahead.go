@@ -18,7 +18,7 @@ const (
 	// A piece of the file is a quarter of the ring, within these limits. In a
 	// smaller ring there is nothing to be gained, and in a larger one, none by
 	// larger pieces.
-	largestPiece  = 256 << 10
+	largestPiece  = 1 << 20
 	smallestPiece = 64 << 10
 )
 
@@ -57,7 +57,7 @@ func readAhead(out *ring.Writer, flow *stream.Flow, stdin *os.File, passed func(
 	}
 	at, err := stdin.Seek(0, io.SeekCurrent)
 	size := min(largestPiece, out.Capacity()/4)
-	if err != nil || info.Size()-at < 4*largestPiece || size < smallestPiece || runtime.NumCPU() == 1 {
+	if err != nil || info.Size()-at < 4*int64(size) || size < smallestPiece || runtime.NumCPU() == 1 {
 		return nil //nolint:nilerr // likewise
 	}
 	a := &ahead{

@@ -63,6 +63,7 @@ func (s *streamer) send(ctx context.Context) error {
 		return err
 	}
 	out.SetSpin(stream.Spin(out.Capacity()))
+	s.gate.SetSpin(stream.Spin(out.Capacity()))
 	stop, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {

@@ -64,6 +64,7 @@ func (s *server) streamAll(ctx context.Context) error {
 		return err
 	}
 	in.SetSpin(stream.Spin(in.Capacity()))
+	s.gate.SetSpin(stream.Spin(in.Capacity()))
 	// While bytes keep coming, nothing but this ends the reading.
 	defer context.AfterFunc(ctx, func() { _ = s.gate.Close() })()
 	flow := stream.NewFlow(s.sum)
