@@ -83,7 +83,10 @@ func (r *Reader) TryPeek() ([]byte, error) {
 		return nil, err
 	}
 	if n%tokenSize != 0 { // then there need be no text
-		return nil, r.Free()
+		if err := r.Free(); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("receive: %w: a token in two pieces", ErrMalformed)
 	}
 	text, err := r.copyText()
 	if errors.Is(err, ErrMalformed) {
