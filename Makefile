@@ -26,7 +26,7 @@ lint: ## what CI checks besides the tests
 	go run $(LINTER) run $(MODULES) $(CONTAINERS)
 
 vuln: build ## known vulnerabilities: none may be in a binary, or be reached by pkg; the container tests' are shown
-	set -e; for b in $(BUILT); do echo $$b; .ci/vuln -mode=binary $(CURDIR)/$$b; done
+	.ci/vuln -mode=binary $(addprefix $(CURDIR)/,$(BUILT))
 	.ci/vuln $(CURDIR)/pkg/...
 	-.ci/vuln -test $(CONTAINERS) | grep -E '^Vulnerability|(Found|Fixed) in:|^Your code|copy'
 
