@@ -4,8 +4,8 @@
 // Start fifo-server in one terminal and this in another. Type lines, and end
 // with Ctrl-D: the server then sees the end of file.
 //
-// Each message is one write(2) in packet mode, which one of the server's
-// readers gets whole, however fast others follow.
+// Each message is one packet, which one of the server's readers gets whole,
+// however fast others follow.
 package main
 
 import (
