@@ -3,8 +3,9 @@ package main
 import "os"
 
 // noText stands at the start of a buffer into which no message has been read yet.
-// Text in UTF-8 has no such byte.
-const noText = 0xff
+// What it cannot tell from none is a message that begins with all of it, or is the
+// beginning of it. Text in UTF-8 has no such bytes.
+const noText = "\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8"
 
 // hands is memory that the server and its readers share, and that readers read
 // messages into.
@@ -50,7 +51,7 @@ func (h *hands) of(i int) hand {
 // into its buffer. That one is in no number before the reader calls slot.hold:
 // whether there is one, the buffer shows.
 func (h hand) expect(held uint64) {
-	h.buf[0] = noText
+	copy(h.buf, noText)
 	h.slot.held.Store(held<<1 | 1)
 }
 
@@ -63,7 +64,7 @@ func (s *slot) hold(n uint64) { s.held.Store(n << 1) }
 func (h hand) empty() uint64 {
 	held := h.slot.held.Swap(0)
 	n := held >> 1
-	if expects := held&1 != 0; expects && h.buf[0] != noText {
+	if expects := held&1 != 0; expects && string(h.buf[:len(noText)]) != noText {
 		n++
 	}
 	return n

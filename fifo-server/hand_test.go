@@ -20,17 +20,17 @@ func TestWhatAKilledReaderHadInHandIsCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	server, reader := mine.of(1), theirs.of(1)
-	read := func() { copy(reader.buf, "hello") }
+	read := func(text string) func() { return func() { copy(reader.buf, text) } }
 	steps := []struct {
 		what string
 		do   func()
 		want uint64
 	}{
 		{"it waits for a message", func() { reader.expect(0) }, 0},
-		{"it has read one", read, 1},
+		{"it has read one", read("hello"), 1},
 		{"it has noted that", func() { reader.slot.hold(1) }, 1},
 		{"it waits for the next", func() { reader.expect(1) }, 1},
-		{"it has read that", read, 2},
+		{"it has read that", read("\xff\xff"), 2},
 		{"it has noted that too", func() { reader.slot.hold(2) }, 2},
 		{"it has printed them", func() { reader.slot.hold(0) }, 0},
 	}
