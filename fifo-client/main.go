@@ -31,8 +31,8 @@ func main() {
 		Usage:     "send messages through a named pipe",
 		ArgsUsage: "[MESSAGE ...]",
 		Description: `Sends each MESSAGE, or without any each line of stdin, to fifo-server. A
-message is 4096 bytes at most; a longer one is refused by name, and the others
-are sent.
+message is 4096 bytes at most. A longer one is reported and not sent; the others
+are, and the exit code is 1.
 
 Ends with 0 when all messages are in the FIFO and a server is there to read
 them. If it has gone, those that nobody has read are counted, and the exit code

@@ -256,7 +256,7 @@ func (l *copyLab) signal(ctx context.Context) ([]moveRecord, string, bool, error
 
 func copiesFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.BoolFlag{Name: "json", Usage: "a JSON object a line"},
+		&cli.BoolFlag{Name: "json", Usage: "print a JSON object on each line"},
 		rundir.Flag(),
 	}
 }

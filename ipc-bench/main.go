@@ -49,7 +49,7 @@ Examples:
 			{Name: "run", Usage: "the same as without a command", Default: true, Action: runCommand},
 			{
 				Name: "copies", Usage: "count what a message costs in system calls and copies", ArgsUsage: "[NAME …]",
-				Description: "Checks by counting what is said about the copies that pipes and shared memory\nmake: a line for each, exit code 1 if any is not as expected.",
+				Description: "Checks by counting what is said about the copies that pipes and shared memory\nmake, and prints a line for each NAME: pipe, ring, mailbox and signal, or those\ngiven. The exit code is 1 if any is not as expected.",
 				Flags:       copiesFlags, Action: copiesCommand,
 			},
 		},
@@ -61,14 +61,14 @@ func roles(all []mechanism) fork.Roles { return fork.Roles{endRole: serveEnd(all
 
 func runFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "mechanism", Usage: "which, a `list`: " + namesOf(mechanisms()) + " (default: all)"},
-		&cli.StringFlag{Name: "size", Value: "64,4k,64k,1M", Usage: "of a message, a `list`: bytes, with k or M for KiB or MiB"},
-		&cli.IntFlag{Name: "messages", Usage: "how many, in each of the two measurements of a row, instead of --duration"},
-		&cli.DurationFlag{Name: "duration", Value: 150 * time.Millisecond, Usage: "of each of the two measurements of a row"},
+		&cli.StringFlag{Name: "mechanism", Usage: "a `list` of mechanisms: " + namesOf(mechanisms()) + " (default: all)"},
+		&cli.StringFlag{Name: "size", Value: "64,4k,64k,1M", Usage: "a `list` of message sizes in bytes, with k or M for KiB or MiB"},
+		&cli.IntFlag{Name: "messages", Usage: "how many messages in each of the two measurements of a row, instead of --duration"},
+		&cli.DurationFlag{Name: "duration", Value: 150 * time.Millisecond, Usage: "how long each of the two measurements of a row takes"},
 		&cli.StringFlag{Name: "cpu", Value: "auto", Usage: "where the two ends run, `auto|same|cross|list`: auto is cross where there are two processors"},
-		&cli.StringFlag{Name: "ring-size", Value: "1M", Usage: "of the rings, in `bytes`, with k or M"},
-		&cli.StringFlag{Name: "json", Usage: "write the result to `file`, for programs; - is stdout, instead of the table"},
-		&cli.StringFlag{Name: "csv", Usage: "likewise, a line for each row"},
+		&cli.StringFlag{Name: "ring-size", Value: "1M", Usage: "size of the rings in `bytes`, with k or M"},
+		&cli.StringFlag{Name: "json", Usage: "write the result to `file` as JSON; - is stdout, instead of the table"},
+		&cli.StringFlag{Name: "csv", Usage: "write the result to `file` as CSV, a line for each row; - likewise"},
 		&cli.StringFlag{Name: "plot", Usage: "draw the result into `file`, whose name ends in .svg or .png"},
 		rundir.Flag(),
 	}

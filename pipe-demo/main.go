@@ -57,12 +57,12 @@ Examples:
 			{Name: "run", Usage: "the same as without a command", Default: true, Action: runCommand},
 			{
 				Name: "cases", Usage: "show what happens when one side is slower, or leaves", ArgsUsage: "[1|2|3|4 …]",
-				Description: "The four cases of reading and writing, each run between processes and\nmeasured: a line for each, exit code 1 if any is not as expected. A named pipe\nbehaves the same in all of them: see with --named.",
+				Description: "Runs the four cases of reading and writing between processes, and prints a line\nfor each. The exit code is 1 if any is not as expected. With --named, a named\npipe is used: it behaves the same in all of them.",
 				Flags:       trialFlags, Action: trialCommand("case", readWriteCases()),
 			},
 			{
 				Name: "facts", Usage: "show what kind of thing a pipe is", ArgsUsage: "[NAME …]",
-				Description: "The features of a pipe, each measured: a line for each, exit code 1 if any\nis not as expected. With --named, no-backing-file is not: a FIFO has an inode in a\nfile system. All else holds for it too.\n\nNames:\n   " + strings.ReplaceAll(names(features()), ", ", "\n   "),
+				Description: "Measures each feature of a pipe, and prints a line for each. The exit code is 1\nif any is not as expected. With --named, a named pipe is used: only\nno-backing-file then fails, as a FIFO has an inode in a file system.\n\nNames:\n   " + strings.ReplaceAll(names(features()), ", ", "\n   "),
 				Flags:       trialFlags, Action: trialCommand("fact", features()),
 			},
 		},
@@ -74,7 +74,7 @@ func roles() fork.Roles { return fork.Roles{childRole: printMessages, peerRole: 
 
 func trialFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.BoolFlag{Name: "json", Usage: "a JSON object a line"},
+		&cli.BoolFlag{Name: "json", Usage: "print a JSON object on each line"},
 		&cli.BoolFlag{Name: "named", Usage: "make the experiments with named pipes, that is, FIFOs"},
 	}
 }

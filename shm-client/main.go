@@ -39,16 +39,16 @@ func main() {
 		Usage:     "send messages through shared memory",
 		ArgsUsage: "[MESSAGE ...]",
 		Description: `Sends each MESSAGE, or without any each line of stdin, to shm-server. A message
-has one byte less than the segment at most, and no NUL byte; another is refused
-by name, and the rest is sent. The message "quit" ends the server too.
+has at most one byte less than the segment, and no NUL byte. Any other is reported
+and not sent; the rest are, and the exit code is 1. The message "quit" ends the
+server too.
 
 Ends with 0 when the server has printed all messages. Otherwise those that it
 has not are counted, and the exit code is 1.
 
-With --sync none it writes without waiting until the message before has been
-read, and knows nothing of what becomes of it. Then, and with --torn, it numbers
-messages, "#1 hello #1", by which the server counts what was torn, lost or
-repeated.
+With --sync none it does not wait until the previous message has been read, and
+never learns what becomes of its messages. Then, and with --torn, it numbers them,
+"#1 hello #1", so that the server can count what was torn, lost or repeated.
 
 Examples:
    shm-client                            type lines, end with quit or Ctrl-D
@@ -57,18 +57,18 @@ Examples:
    shm-client --wait 5s <README.md       as soon as there is a server
    shm-client --sync none --torn a b c   against shm-server --sync none
    shm-client --stream <disk.img         to shm-server --stream >copy.img
-   shm-client --key-path . --fifo ./fifo where the article's programs meet`,
+   shm-client --key-path . --fifo ./fifo what the original C++ programs use`,
 		Flags: func() []cli.Flag {
 			return []cli.Flag{
 				rundir.Flag(),
 				&cli.StringFlag{Name: "key-path", Usage: "the `file or folder` that the key is made from (default: --dir)"},
 				&cli.IntFlag{Name: "proj-id", Value: 306, Usage: "the number that the key is made from; its low 8 bits count"},
 				&cli.StringFlag{Name: "fifo", Usage: "the FIFO, anywhere (default: " + fifoName + " in --dir)"},
-				&cli.IntFlag{Name: "size", Usage: "the `bytes` that the segment, or with --stream the ring, must have, or more (default: any size)"},
+				&cli.IntFlag{Name: "size", Usage: "how many `bytes` the segment, or with --stream the ring, must have at least; 0 for any size"},
 				&cli.DurationFlag{Name: "wait", Usage: "how long to wait for a server"},
 				&cli.BoolFlag{Name: "quiet", Usage: "no prompt, no progress, no notices"},
 				&cli.StringFlag{Name: "sync", Value: syncFIFO, Usage: "what holds this side back until a message is read: `fifo|none`; the same for shm-server"},
-				&cli.BoolFlag{Name: "torn", Usage: "write each message in two halves, so that a reader that does not wait sees the first alone"},
+				&cli.BoolFlag{Name: "torn", Usage: "write each message in two halves: a reader that does not wait sees the first alone"},
 				&cli.DurationFlag{Name: "pause", Value: 20 * time.Millisecond, Usage: "time between the halves, with --torn"},
 				&cli.BoolFlag{Name: "stream", Usage: "send stdin, any bytes, to stdout of shm-server --stream"},
 				&cli.BoolFlag{Name: "no-checksum", Usage: "with --stream, compare only the length at the end"},

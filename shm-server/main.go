@@ -42,7 +42,7 @@ until the client leaves; with --keep-alive until "quit" or Ctrl-C.
 Examples:
    shm-server                                 serve one client
    shm-server --keep-alive                    serve clients until one says quit
-   shm-server --key-path . --fifo ./fifo      where the article's programs meet
+   shm-server --key-path . --fifo ./fifo      what the original C++ programs use
    shm-server --explain                       what the kernel shows of each step
    shm-server --sync none                     without access control: see what is lost
    shm-server --stream >copy                  what goes into shm-client --stream
@@ -104,7 +104,7 @@ func placeFlags() []cli.Flag {
 
 func serveFlags() []cli.Flag {
 	return append(placeFlags(),
-		&cli.IntFlag{Name: "size", Value: 4096, Usage: "of the segment in `bytes`: a message has at most one less; with --stream, of the ring, and by default 4194304"},
+		&cli.IntFlag{Name: "size", Value: 4096, Usage: "size of the segment in `bytes`, at least one more than the longest message; with --stream, of the ring, then 4194304 by default"},
 		command.ModeFlag("segment and FIFO"),
 		&cli.BoolFlag{Name: "keep-alive", Usage: "go on after the last client has left"},
 		&cli.StringFlag{Name: "sync", Value: syncFIFO, Usage: "what holds the client back until a message is read: `fifo|none`; the same for shm-client"},

@@ -19,7 +19,7 @@ import (
 )
 
 func listFlags() []cli.Flag {
-	return []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "an array of objects instead of a table"}}
+	return []cli.Flag{&cli.BoolFlag{Name: "json", Usage: "print a JSON array instead of a table"}}
 }
 
 // row is a segment as ls shows it.
