@@ -65,7 +65,8 @@ type Options struct {
 //   - anything else, a symbolic link included: [ErrNotFIFO], which here matches
 //     [unix.EEXIST] too.
 //
-// What others have put at the draft folder's name is EEXIST or EPERM.
+// At the name of the folder of its own, anything but a folder is [unix.EEXIST], and a
+// folder that another user owns or can reach into [unix.EPERM].
 //
 // It fails with [unix.EINVAL] for a Mode that is more than permissions, and with
 // [unix.EACCES] for one that does not let the owner read.
@@ -401,8 +402,8 @@ func (f *FIFO) Unlink() error {
 
 // TryRead reads a message into p as [Reader.Read] does, but without blocking:
 // it fails with [unix.EAGAIN] when there is none. It is for a server whose
-// readers have ended, to take what came after. What [FIFO.StopReaders] has left
-// it passes over.
+// readers have ended, to take what came after. It skips what [FIFO.StopReaders]
+// has left.
 func (f *FIFO) TryRead(p []byte) (int, error) {
 	if len(p) < Atomic {
 		return 0, fmt.Errorf("read FIFO %s: buffer of %d bytes, want at least %d: %w", f.path, len(p), Atomic, unix.EINVAL)

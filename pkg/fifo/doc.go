@@ -9,8 +9,8 @@
 // in a pipe that comes into being when the inode is opened first and is gone, with
 // all that is in it, when it is closed last. Two processes that open one FIFO have
 // an open file description each, and kcmp(2) says that they differ; what they
-// share is the inode and through it the one pipe. That is another thing than a
-// descriptor inherited across fork(2), which is the same description.
+// share is the inode and through it the one pipe. A descriptor inherited across
+// fork(2) is different: it refers to the same description.
 //
 // Once it is open, a FIFO is a pipe in every respect, so package pipe describes it
 // too: its slots, and packet mode in detail.
@@ -24,9 +24,9 @@
 // so that a client that outlived the dead server still has its pipe and can say
 // what was lost in it.
 //
-// Whether a FIFO is alive cannot be found out by opening it: to a server that
-// waits for its first client, any opening for writing is one, and to a client that
-// waits for a server, any opening for reading. [Live] therefore looks at two
+// Whether a FIFO is alive cannot be found out by opening it: a server that waits
+// for its first client takes any open for writing for one, and a client that waits
+// for a server any open for reading. [Live] therefore looks at two
 // things that disturb nobody: the descriptors that /proc shows, and a record lock
 // (F_OFD_SETLK) that Create puts on the FIFO's folder, which also tells of servers
 // of other users and in other containers. The kernel takes the lock away with the
@@ -38,8 +38,8 @@
 //
 // # Messages
 //
-// A pipe is a stream of bytes: of two quick writes one read returns both, and of
-// a large one a part. A [Writer] switches its end to packet mode (pipe(2),
+// A pipe is a stream of bytes: one read can return two quick writes, or only part of
+// a large one. A [Writer] switches its end to packet mode (pipe(2),
 // O_DIRECT), and then each write of up to [Atomic] bytes is one packet, which one
 // read returns whole. Nothing is added to the data, so a program that has never
 // heard of packets can be at the other end, with open(2), read(2) and write(2).
@@ -66,9 +66,9 @@
 //   - OpenReader opens the read end without blocking, and learns by inotify(7)
 //     that somebody has opened the FIFO, and by tee(2), which takes nothing, that
 //     it was a writer. A writer that has come, written and left is not missed.
-//   - OpenWriter lets a thread block in open(2), as a foreign server that does the
-//     same is met in no other way. When the FIFO is replaced by another it goes
-//     over to that.
+//   - OpenWriter lets a thread block in open(2), as there is no other way to meet
+//     another program's server that blocks in open(2) too. When another FIFO takes
+//     the place of this one, it waits for that.
 //
 // Afterwards the context ends the waits of the [Reader] or the Writer, and so does
 // Close. Both wait in poll(2) on the FIFO and an eventfd(2). The descriptors are
@@ -76,10 +76,10 @@
 //
 // A wait that can be ended has its price, two system calls more for each message
 // that is waited for: a read that finds nothing, and poll. On one processor a round
-// trip of 64 bytes takes 8.2 µs, of the same loop in C 6.8 µs, and of one in C that
-// blocks in read(2) 5.3 µs. On two it is the other way round: 4.1 µs against 42 µs,
-// since Await looks for a while before it sleeps, and the other side has answered
-// before ("make peers").
+// trip of 64 bytes takes 8.2 µs; the same loop in C takes 6.8 µs, and one in C that
+// blocks in read(2) 5.3 µs. On two it is the other way round, 4.1 µs against 42 µs,
+// since Await spins for a while before it sleeps, and the other side answers within
+// that time ("make peers").
 //
 // # Several reader processes
 //
@@ -105,7 +105,7 @@
 // had the FIFO open for reading; it has not been read yet. If all readers leave
 // before that, it is lost. [Writer.Unread] tells how many are in that state,
 // exactly where there is one Writer, and still after the last reader has left. So
-// a client that ends with [Writer.PeerGone] and Unread knows what of its messages
-// no process has taken. That a message taken was also dealt with, only an answer
-// can tell.
+// a client that at its end calls [Writer.PeerGone] and Unread knows how many of its
+// messages no process has taken. Whether a message that was taken was also dealt
+// with, only an answer can tell.
 package fifo

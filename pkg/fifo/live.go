@@ -39,7 +39,7 @@ func (e *LiveError) Unwrap() error { return unix.EADDRINUSE }
 
 // Live returns a [*LiveError] if the FIFO at path is served, nil if nobody
 // reads it, and another error if there is no FIFO or its folder may not be
-// read. It does not open the FIFO, so that nobody who waits at it takes the look
+// read. It does not open the FIFO, so that nobody who waits there takes the caller
 // for a peer. A server that is not of this package is found only if /proc shows
 // it to the caller.
 func Live(path string) error {

@@ -77,12 +77,11 @@ func newReader(ctx context.Context, path string, fd int) (*Reader, error) {
 //
 // p must hold [Atomic] bytes or more (otherwise [unix.EINVAL]): of a packet
 // that is longer than the buffer the kernel throws the rest away (pipe(2),
-// O_DIRECT). What a writer without packet mode has written comes as a stream,
-// several of its writes in one Read, and packets that follow are joined to them:
-// the first, and the next too where the kernel has put a short one in the page
-// that the stream had begun, in which its end is lost. Where there are such
-// writers, p should hold as much as the pipe and Atomic bytes more: then nothing
-// is thrown away.
+// O_DIRECT). What a writer without packet mode has written comes as a stream: one
+// Read can return several of its writes, and the packet that follows them. It can
+// be two packets, as the kernel puts a short one into the last page of the stream,
+// where its end is not marked. Where there are such writers, p should hold as much
+// as the pipe and Atomic bytes more: then nothing is thrown away.
 //
 // Read does not allocate.
 func (r *Reader) Read(p []byte) (int, error) {
