@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"example.com/ipcsuite/internal/explain"
 	"example.com/ipcsuite/pkg/fork"
@@ -15,6 +16,7 @@ type evidence struct {
 	stderr *os.File
 	path   string
 	fifo   explain.Object // what every end of the FIFO refers to
+	own    []explain.FD   // the server's, when it had made the FIFO
 }
 
 // made is after mkfifo(3) and the first open(2).
@@ -28,6 +30,7 @@ func (e *evidence) made() {
 		explain.Print(e.stderr, fmt.Sprintf("FIFO %s: cannot be seen: %v", e.path, explain.Reason(err)))
 		return
 	}
+	e.own, _ = e.fifo.Ends(os.Getpid()) // Holders says why it cannot see them
 	explain.Print(e.stderr, e.fifo.Node())
 	explain.Print(e.stderr, e.fifo.Holders(os.Getpid())...)
 }
@@ -46,15 +49,8 @@ func (e *evidence) clientCame() {
 	if e == nil {
 		return
 	}
-	var mine, theirs []explain.FD
-	for _, end := range e.fifo.AllEnds() {
-		if end.PID == os.Getpid() {
-			mine = append(mine, end)
-		} else {
-			theirs = append(theirs, end)
-		}
-	}
-	if len(mine) == 0 || len(theirs) == 0 {
+	theirs := slices.DeleteFunc(e.fifo.AllEnds(), func(end explain.FD) bool { return end.PID == os.Getpid() })
+	if len(e.own) == 0 || len(theirs) == 0 {
 		explain.Print(e.stderr, "the client cannot be seen: it has left by now, or /proc does not show its descriptors "+
 			"(which takes the same user, or CAP_SYS_PTRACE, and the same PID namespace)")
 		return
@@ -64,7 +60,7 @@ func (e *evidence) clientCame() {
 		if !seen[end.PID] {
 			seen[end.PID] = true
 			explain.Print(e.stderr, e.fifo.Holders(end.PID)...)
-			explain.Print(e.stderr, explain.Description(mine[0], end))
+			explain.Print(e.stderr, explain.Description(e.own[0], end))
 		}
 	}
 }

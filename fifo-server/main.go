@@ -73,7 +73,7 @@ func flags() []cli.Flag {
 		&cli.IntFlag{Name: "readers", Value: 3, Usage: "how many reader processes"},
 		command.ModeFlag("the FIFO"),
 		&cli.BoolFlag{Name: "keep-alive", Usage: "go on after the last client has left"},
-		&cli.IntFlag{Name: "pipe-size", Usage: "capacity of the FIFO in `bytes` (default: 1 MiB where allowed)"},
+		&cli.IntFlag{Name: "pipe-size", Usage: "capacity of the FIFO in `bytes`; 0 is 1 MiB, or less where that is not allowed"},
 		command.ExplainFlag(),
 	)
 }

@@ -166,7 +166,7 @@ func TestWaitingFindsTheThreadThatReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	line := explain.Waiting(t.Context(), child.Process.Pid, "read", 0)
-	wantLine(t, line, fmt.Sprintf(`^process %[1]d: (thread %[1]d is asleep \(state S\) in read\(0\), kernel function \w*pipe_read$|where its threads sleep: cannot be seen)`, child.Process.Pid))
+	wantLine(t, line, fmt.Sprintf(`^process %[1]d: (thread %[1]d is asleep \(state S\) in read\(fd 0\), kernel function \w*pipe_read$|where its threads sleep: cannot be seen)`, child.Process.Pid))
 
 	stdin.Close()
 	state := fmt.Sprintf("/proc/%d/status", child.Process.Pid)
@@ -198,8 +198,8 @@ func TestAThreadIsAsleepAsFarAsTheKernelTells(t *testing.T) {
 		want   bool
 		text   string
 	}{
-		{explain.Thread{ID: 7, State: "S", Call: "read(3)", Where: "anon_pipe_read"}, true, "thread 7 is asleep (state S) in read(3), kernel function anon_pipe_read"},
-		{explain.Thread{ID: 7, State: "S", Call: "read(3)"}, true, "thread 7 is asleep (state S) in read(3)"},
+		{explain.Thread{ID: 7, State: "S", Call: "read(fd 3)", Where: "anon_pipe_read"}, true, "thread 7 is asleep (state S) in read(fd 3), kernel function anon_pipe_read"},
+		{explain.Thread{ID: 7, State: "S", Call: "read(fd 3)"}, true, "thread 7 is asleep (state S) in read(fd 3)"},
 		{explain.Thread{ID: 7, State: "S", Call: "read(30)"}, false, "thread 7 is asleep (state S) in read(30)"},
 		{explain.Thread{ID: 7, State: "S", Where: "pipe_wait"}, true, "thread 7 is asleep (state S), kernel function pipe_wait"},
 		{explain.Thread{ID: 7, State: "S", Where: "futex_do_wait"}, false, "thread 7 is asleep (state S), kernel function futex_do_wait"},

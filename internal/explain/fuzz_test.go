@@ -73,7 +73,7 @@ func FuzzSyscall(f *testing.F) {
 		if strings.Contains(call, "\n") {
 			t.Errorf("%q from %q", call, text)
 		}
-		if asleep := (Thread{State: "S", Call: call}); call != "" && asleep.AsleepIn("read", 3) != (call == "read(3)") {
+		if asleep := (Thread{State: "S", Call: call}); call != "" && asleep.AsleepIn("read", 3) != (call == "read(fd 3)") {
 			t.Errorf("%q is taken for another call", call)
 		}
 	})

@@ -18,7 +18,7 @@ type Thread struct {
 	// State is the letter that ps(1) shows: R runs or could run, S sleeps until
 	// something happens or a signal comes.
 	State string
-	// Call is the system call that it sleeps in, such as "read(3)", the number
+	// Call is the system call that it sleeps in, such as "read(fd 3)", the number
 	// being the first argument; empty where the kernel does not tell.
 	Call string
 	// Where is the kernel function that it sleeps in, its wait channel; empty
@@ -39,7 +39,7 @@ func (t Thread) AsleepIn(call string, fd int) bool {
 	case t.State != "S":
 		return false
 	case t.Call != "":
-		return t.Call == fmt.Sprintf("%s(%d)", call, fd)
+		return t.Call == fmt.Sprintf("%s(fd %d)", call, fd)
 	case t.Where != "":
 		return strings.Contains(t.Where, "pipe_")
 	}
@@ -105,9 +105,9 @@ func callIn(text string) string {
 	}
 	switch number {
 	case unix.SYS_READ:
-		return fmt.Sprintf("read(%d)", first)
+		return fmt.Sprintf("read(fd %d)", first)
 	case unix.SYS_WRITE:
-		return fmt.Sprintf("write(%d)", first)
+		return fmt.Sprintf("write(fd %d)", first)
 	}
 	return fmt.Sprintf("system call %d", number)
 }
@@ -152,7 +152,7 @@ func Waiting(ctx context.Context, pid int, call string, fd int) string {
 		}
 		runtime.Gosched()
 	}
-	return fmt.Sprintf("process %d: no thread was seen to sleep in %s(%d)", pid, call, fd)
+	return fmt.Sprintf("process %d: no thread was seen to sleep in %s(fd %d)", pid, call, fd)
 }
 
 // Disposition says what a process does about a signal, by /proc/PID/status:
