@@ -74,8 +74,13 @@ func (s *server) removeSegment() {
 		}
 	}
 	s.evidence.row(s.slot)
-	if err := s.slot.Remove(); err != nil {
-		log.Warn().Err(err).Msg("somebody else has removed the segment")
+	err := s.slot.Remove()
+	switch {
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EIDRM):
+		log.Warn().Int("shmid", s.slot.ID()).Msg("the segment had been removed already")
+		return
+	case err != nil:
+		log.Warn().Err(err).Msg("the segment stays")
 		return
 	}
 	log.Notice().Int("shmid", s.slot.ID()).Msg("detached and removed segment")
