@@ -136,6 +136,7 @@ func orGone(err error) error {
 // got. What was sent and is in the FIFO is as good as delivered while there is
 // a server to read it, and lost when there is none.
 func (s *sender) account(err error) error {
+	_ = s.batch.Flush() // what there is room for now; the rest is counted
 	lost := s.refused + s.failed + s.batch.Len()
 	if s.fifo.PeerGone() {
 		unread, _ := s.fifo.Unread()
