@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
@@ -123,6 +125,61 @@ func TestWrongUsage(t *testing.T) {
 				t.Errorf("got error %v, and the action saw %q", err, seen)
 			}
 		})
+	}
+}
+
+// The scripts run in their shells, and ask a command that says what it was asked.
+func TestCompletionAsksAboutFlagsAndNeverBehindThem(t *testing.T) {
+	const bash = `source ./script; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _complete_cmd; echo "${COMPREPLY[@]}"`
+	const zsh = `compdef() {}; _files() {}; _describe() { print -r -- $choices; }
+		source ./script; words=("$@"); CURRENT=$#; _complete_cmd`
+	for shell, args := range map[string][]string{"bash": {"-c", bash, "bash"}, "zsh": {"-fc", zsh, "zsh"}} {
+		path, err := exec.LookPath(shell)
+		if err != nil {
+			t.Log(err)
+			continue
+		}
+		dir := t.TempDir()
+		script, err := os.Create(filepath.Join(dir, "script"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := writeCompletion(script, &cli.App{Name: "cmd"}, shell); err != nil {
+			t.Fatal(err)
+		}
+		if err := script.Close(); err != nil {
+			t.Fatal(err)
+		}
+		asked := filepath.Join(dir, "asked")
+		cmd := "#!/bin/sh\necho \"$*\" >>asked\necho --text\n"
+		if err := os.WriteFile(filepath.Join(dir, "cmd"), []byte(cmd), 0o700); err != nil { //nolint:gosec // it is run
+			t.Fatal(err)
+		}
+		for _, tc := range []struct {
+			words []string
+			asked string // "" if not
+		}{
+			{[]string{"./cmd", ""}, "--generate-bash-completion"},
+			{[]string{"./cmd", "run", "--t"}, "run --t --generate-bash-completion"},
+			{[]string{"./cmd", "--"}, "- --generate-bash-completion"},
+			{[]string{"./cmd", "--", ""}, ""},
+			{[]string{"./cmd", "--text", "a", "--", "-x", "--"}, ""},
+		} {
+			_ = os.Remove(asked)
+			c := exec.CommandContext(t.Context(), path, append(args, tc.words...)...)
+			c.Dir = dir
+			out, err := c.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%s, %q: %v: %s", shell, tc.words, err, out)
+			}
+			got, _ := os.ReadFile(asked)
+			if strings.TrimSpace(string(got)) != tc.asked {
+				t.Errorf("%s asks about %q with %q, want %q", shell, tc.words, got, tc.asked)
+			}
+			if (tc.asked != "") != strings.Contains(string(out), "--text") {
+				t.Errorf("%s completes %q to %q", shell, tc.words, out)
+			}
+		}
 	}
 }
 

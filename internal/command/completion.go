@@ -9,18 +9,26 @@ import (
 )
 
 // Both scripts ask the binary itself what could come next, by a flag that the
-// cli package understands.
+// cli package understands, but not behind "--": there it would be one more message,
+// and sent. So "--" alone is asked about as "-".
 const (
 	bashCompletion = `_complete_%[2]s() {
-  local cur=${COMP_WORDS[COMP_CWORD]}
-  COMPREPLY=($(compgen -W "$("${COMP_WORDS[@]:0:COMP_CWORD}" ${cur:+"$cur"} --generate-bash-completion 2>/dev/null)" -- "$cur"))
+  local cur=${COMP_WORDS[COMP_CWORD]} word
+  for word in "${COMP_WORDS[@]:0:COMP_CWORD}"; do
+    if [[ $word == -- ]]; then return; fi
+  done
+  word=$cur; if [[ $word == -- ]]; then word=-; fi
+  COMPREPLY=($(compgen -W "$("${COMP_WORDS[@]:0:COMP_CWORD}" ${word:+"$word"} --generate-bash-completion 2>/dev/null)" -- "$cur"))
 }
 complete -o default -F _complete_%[2]s %[1]s
 `
 	zshCompletion = `#compdef %[1]s
 _complete_%[2]s() {
   local -a choices
-  choices=(${(f)"$(${words[1,CURRENT-1]} ${words[CURRENT]} --generate-bash-completion 2>/dev/null)"})
+  local word=${words[CURRENT]}
+  if (( ${words[(ie)--]} < CURRENT )); then _files; return; fi
+  if [[ $word == -- ]]; then word=-; fi
+  choices=(${(f)"$(${words[1,CURRENT-1]} $word --generate-bash-completion 2>/dev/null)"})
   _describe choice choices || _files
 }
 compdef _complete_%[2]s %[1]s
