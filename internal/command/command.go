@@ -87,7 +87,7 @@ func UsageErrorf(format string, args ...any) error {
 // usage, 128+n ended by signal n.
 func Main(spec Spec) int {
 	env := &Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
-	env.Log = newLog(env.Stderr, formatText, levelNotice)
+	env.Log = newLog(env.Stderr, formatOf(os.Args), levelNotice)
 
 	// Without this, the first write to a closed stdout would kill the process
 	// before it has cleaned up (os/signal, SIGPIPE); with it the write fails
@@ -169,7 +169,7 @@ func newApp(spec Spec, env *Env, argv []string) *cli.App {
 		EnableBashCompletion: true,
 		OnUsageError:         onUsageError,
 		ExitErrHandler:       func(*cli.Context, error) {}, // Main reports
-		Before:               func(c *cli.Context) error { return setUp(c, env) },
+		Before:               func(c *cli.Context) error { return setUp(c, env, argv) },
 		Action:               action(env, spec.ArgsUsage, spec.Action),
 	}
 	for _, sub := range spec.Commands {
@@ -188,7 +188,7 @@ func newApp(spec Spec, env *Env, argv []string) *cli.App {
 				if err := inherit(c); err != nil {
 					return err
 				}
-				return setUp(c, env)
+				return setUp(c, env, argv)
 			},
 			Action: action(env, sub.ArgsUsage, sub.Action),
 		})

@@ -282,6 +282,31 @@ func TestLogAsJSON(t *testing.T) {
 	}
 }
 
+func TestErrorsBeforeTheFlagsAreReadHaveTheFormatAskedFor(t *testing.T) {
+	for _, tc := range []struct {
+		name, env string
+		args      []string
+		want      string
+	}{
+		{"nothing asked for", "", []string{"--bogus"}, formatText},
+		{"a flag", "", []string{"run", "--bogus", "--log-format", "json"}, formatJSON},
+		{"a flag with its value", "", []string{"-log-format=json", "--bogus"}, formatJSON},
+		{"the last wins", "", []string{"--log-format=json", "run", "--log-format", "text"}, formatText},
+		{"a flag without a value", "", []string{"--log-format"}, formatText},
+		{"the environment", "json", []string{"--bogus"}, formatJSON},
+		{"a flag wins over it", "json", []string{"--log-format", "text", "--bogus"}, formatText},
+		{"an unknown one", "xml", nil, formatText},
+		{"a message is no flag", "", []string{"--", "--log-format", "json"}, formatText},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Setenv("IPC_LOG_FORMAT", tc.env)
+			if got := formatOf(append([]string{"cmd"}, tc.args...)); got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
 func TestSignalsCancelTheContextAndAreItsCause(t *testing.T) {
 	all := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP}
 	for _, sig := range all {

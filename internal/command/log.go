@@ -100,9 +100,37 @@ func title(name string, colour bool) string {
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
 }
 
-// setUp reads the log flags.
-func setUp(c *cli.Context, env *Env) error {
+// formatOf returns the log format that a command line asks for, or else the
+// environment: for errors that come before the flags are read, and by which they
+// are not.
+func formatOf(argv []string) string {
+	format := os.Getenv(envVar("log-format"))
+	for i, arg := range argv {
+		if arg == "--" {
+			break
+		}
+		flag, value, inOne := strings.Cut(arg, "=")
+		if flag != "-log-format" && flag != "--log-format" {
+			continue
+		}
+		if !inOne && i+1 < len(argv) {
+			value = argv[i+1]
+		}
+		format = value
+	}
+	if format == formatJSON {
+		return formatJSON
+	}
+	return formatText
+}
+
+// setUp reads the log flags. Where the format is none of those read so far, it may
+// be one of a subcommand's.
+func setUp(c *cli.Context, env *Env, argv []string) error {
 	format := c.String("log-format")
+	if !c.IsSet("log-format") {
+		format = formatOf(argv)
+	}
 	if format != formatText && format != formatJSON {
 		return UsageErrorf("--log-format %q: want text or json", format)
 	}
