@@ -12,8 +12,9 @@ import (
 // holding more than that of a line that is longer. It is not safe for
 // concurrent use.
 type Reader struct {
-	r   *bufio.Reader
-	max int
+	r     *bufio.Reader
+	max   int
+	ended bool
 }
 
 // NewReader returns a Reader of lines of at most max bytes each, the newline
@@ -34,7 +35,10 @@ func (r *Reader) Buffered() bool {
 // length and no text. A last line needs no newline. At the end it fails with
 // [io.EOF], which, unlike other errors, no line comes with.
 func (r *Reader) Next() (line []byte, length int, err error) {
-	line, err = r.r.ReadSlice('\n')
+	if r.ended {
+		return nil, 0, io.EOF
+	}
+	line, err = r.slice()
 	switch {
 	case err == nil:
 		return line[:len(line)-1], len(line) - 1, nil
@@ -47,7 +51,7 @@ func (r *Reader) Next() (line []byte, length int, err error) {
 	}
 	length = len(line)
 	for errors.Is(err, bufio.ErrBufferFull) {
-		line, err = r.r.ReadSlice('\n')
+		line, err = r.slice()
 		length += len(line)
 	}
 	if err == nil {
@@ -56,4 +60,12 @@ func (r *Reader) Next() (line []byte, length int, err error) {
 		return nil, length, err
 	}
 	return nil, length, nil
+}
+
+// slice reads until a newline, or as much as fits. It remembers the end, behind
+// which a terminal would be read on, and the user have to end twice.
+func (r *Reader) slice() ([]byte, error) {
+	line, err := r.r.ReadSlice('\n')
+	r.ended = errors.Is(err, io.EOF)
+	return line, err
 }

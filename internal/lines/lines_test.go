@@ -111,6 +111,32 @@ func TestNextReturnsTheErrorOfTheInput(t *testing.T) {
 	}
 }
 
+// terminal is an input that ends again and again, at each empty part.
+type terminal []string
+
+func (t *terminal) Read(p []byte) (int, error) {
+	part := (*t)[0]
+	*t = (*t)[1:]
+	if part == "" {
+		return 0, io.EOF
+	}
+	return copy(p, part), nil
+}
+
+func TestATerminalIsEndedOnce(t *testing.T) {
+	t.Parallel()
+	for last, want := range map[string]string{"b": "b", strings.Repeat("x", 10): "too long: 10"} {
+		r := lines.NewReader(&terminal{"a\n", last, "", "c\n", ""}, 4)
+		got, err := all(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"a", want}, got); diff != "" {
+			t.Errorf("lines (-want +got):\n%s", diff)
+		}
+	}
+}
+
 func TestNextDoesNotAllocate(t *testing.T) {
 	r := lines.NewReader(strings.NewReader(strings.Repeat("a line\n", 2000)), 4096)
 	if n := testing.AllocsPerRun(1000, func() {
