@@ -175,8 +175,12 @@ func (p *parent) reap() error {
 	if err != nil {
 		return err
 	}
-	if status.ExitStatus() != 0 {
+	switch status.ExitStatus() {
+	case 0:
+		return nil
+	case printFailed:
+		return fmt.Errorf("child process %d could not write to stdout", pid)
+	default:
 		return fmt.Errorf("child process %d quit with code %d", pid, status.ExitStatus())
 	}
-	return nil
 }

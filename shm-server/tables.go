@@ -136,7 +136,11 @@ func removeCommand(_ context.Context, env *command.Env, c *cli.Context) error {
 	failed := 0
 	for _, t := range targets {
 		if err := remove(env.Log, t.match); err != nil {
-			env.Log.Error().Msgf("%s: %v", t.name, err)
+			err = fmt.Errorf("%s: %w", t.name, err)
+			if len(targets) == 1 {
+				return err
+			}
+			env.Log.Error().Msg(err.Error())
 			failed++
 		}
 	}

@@ -94,7 +94,9 @@ func (s Server) open(ctx context.Context, log *command.Log) (*fifo.Writer, error
 	}
 	// The time is for the opening only.
 	opening, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(s.Wait, func() { cancel(fmt.Errorf("no server within %v", s.Wait)) })
+	timer := time.AfterFunc(s.Wait, func() {
+		cancel(fmt.Errorf("no server within %v: start %s, or give it more time with --wait", s.Wait, s.Name))
+	})
 	w, err = fifo.OpenWriter(opening, s.Path, fifo.WaitPath)
 	if !timer.Stop() && err == nil { // both at once
 		_ = w.Close() // never fails

@@ -206,7 +206,7 @@ func TestFolderKeptLockedByAnotherUser(t *testing.T) {
 		server.exits(130)
 	})
 	t.Run("clients keep to their time", func(t *testing.T) {
-		run(t, 1, as(victim, exec.Command("fifo-client", "--path", path, "--wait", "100ms", "hello")), "no server within 100ms")
+		run(t, 1, as(victim, exec.Command("fifo-client", "--path", path, "--wait", "100ms", "hello")), "no server within 100ms: start fifo-server")
 	})
 	t.Run("a server that is there is found", func(t *testing.T) {
 		run(t, 0, as(victim, exec.Command("fifo-client", "--path", served, "hello")))
