@@ -42,6 +42,7 @@ Examples:
    ipc-bench --size 1,64,4k,64k,1M --plot bench.svg   and two plots
    ipc-bench --cpu same                               both ends on one processor
    ipc-bench --json - | jq '.rows[].round_trip_ns.p50'
+   ipc-bench --explain                                what the two ends of each row share
    ipc-bench copies                                   system calls and copies per message`,
 		Flags:  runFlags,
 		Action: runCommand,
@@ -71,5 +72,6 @@ func runFlags() []cli.Flag {
 		&cli.StringFlag{Name: "csv", Usage: "write the result to `file` as CSV, a line for each row; - likewise"},
 		&cli.StringFlag{Name: "plot", Usage: "draw the result into `file`, whose name ends in .svg or .png"},
 		rundir.Flag(),
+		command.ExplainFlag(),
 	}
 }

@@ -26,6 +26,7 @@ type bench struct {
 	ringSize int
 	messages int           // of each measurement; 0: as many as take duration
 	duration time.Duration // of each measurement
+	explain  bool          // what the two ends have in common
 }
 
 // row is what one mechanism does with messages of one size.
@@ -71,6 +72,9 @@ func (b *bench) row(ctx context.Context, m mechanism, size int) (row, error) {
 		return r, fmt.Errorf("%s, %d bytes: %w", m.name, size, err)
 	}
 	defer pr.stop()
+	if b.explain {
+		pr.explain(b.stderr, fmt.Sprintf("%s, %s", m.name, sizeText(size)))
+	}
 	r.nearCPUs, r.farCPUs = pr.ends[0].self.CPUs, pr.ends[len(pr.ends)-1].self.CPUs
 	if r.trips, err = b.trips(pr); err == nil {
 		r.flow, err = b.flow(pr)

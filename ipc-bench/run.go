@@ -47,7 +47,7 @@ func runCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 
 // settingsOf reads the flags. Its errors are mistakes of the user's.
 func settingsOf(env *command.Env, c *cli.Context) (*settings, error) {
-	b := &bench{stderr: env.Stderr, dir: c.String("dir"), messages: c.Int("messages"), duration: c.Duration("duration")}
+	b := &bench{stderr: env.Stderr, dir: c.String("dir"), messages: c.Int("messages"), duration: c.Duration("duration"), explain: c.Bool("explain")}
 	s := &settings{bench: b, mechanisms: mechanisms(), revision: c.App.Version}
 	var err error
 	if names := c.String("mechanism"); names != "" {
@@ -109,7 +109,10 @@ func outputsOf(c *cli.Context) ([]output, error) {
 }
 
 func (s *settings) run(ctx context.Context, env *command.Env) error {
-	bar := newProgress(env.Stderr, len(s.sizes)*len(s.mechanisms))
+	bar := &progress{}
+	if !s.bench.explain { // whose lines show how far it is
+		bar = newProgress(env.Stderr, len(s.sizes)*len(s.mechanisms))
+	}
 	defer bar.end()
 	r := result{machine: thisMachine(s.revision), cpus: s.bench.cpus, clock: clockCost()}
 	before, err := loadNow()

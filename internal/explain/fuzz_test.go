@@ -91,6 +91,11 @@ func FuzzMaps(f *testing.F) {
 				t.Errorf("%q from %q", line, maps)
 			}
 		}
+		for _, s := range segments(maps) {
+			if !strings.Contains(maps, s.place) || !strings.Contains(maps, "/SYSV") {
+				t.Errorf("segment %d at %q from %q", s.id, s.place, maps)
+			}
+		}
 	})
 }
 
