@@ -5,6 +5,8 @@ import (
 	"os"
 	"slices"
 
+	"golang.org/x/sys/unix"
+
 	"example.com/ipcsuite/internal/explain"
 	"example.com/ipcsuite/pkg/fork"
 )
@@ -53,6 +55,9 @@ func (e *evidence) clientCame() {
 	if len(e.own) == 0 || len(theirs) == 0 {
 		explain.Print(e.stderr, "the client cannot be seen: it has left by now, or /proc does not show its descriptors "+
 			"(which takes the same user, or CAP_SYS_PTRACE, and the same PID namespace)")
+		if len(mine) > 0 {
+			e.openedTwice(mine[0])
+		}
 		return
 	}
 	seen := map[int]bool{}
@@ -63,6 +68,17 @@ func (e *evidence) clientCame() {
 			explain.Print(e.stderr, explain.Description(e.own[0], end))
 		}
 	}
+}
+
+// openedTwice shows with a second open(2) of the server's own what a client's would
+// have shown. The server reads the FIFO already, so nobody notices.
+func (e *evidence) openedTwice(first explain.FD) {
+	fd, err := unix.Open(e.path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return // somebody has removed it
+	}
+	defer unix.Close(fd)
+	explain.Print(e.stderr, explain.Description(first, explain.FD{PID: os.Getpid(), FD: fd}))
 }
 
 // inherited is when a reader runs, with the descriptor that it was given.
