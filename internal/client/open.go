@@ -107,11 +107,15 @@ func (s Server) open(ctx context.Context, log *command.Log) (*fifo.Writer, error
 
 // Explain adds to an error of looking for the server what to do about it.
 func (s Server) Explain(err error) error {
+	orWait := ""
+	if s.Wait == 0 {
+		orWait = ", or give it time with --wait"
+	}
 	switch {
 	case errors.Is(err, unix.ENOENT):
-		return fmt.Errorf("%w: start %s, or give it time with --wait", err, s.Name)
+		return fmt.Errorf("%w: start %s%s", err, s.Name, orWait)
 	case errors.Is(err, unix.ENXIO):
-		return fmt.Errorf("%w: its server has died: start %s again, or give it time with --wait", err, s.Name)
+		return fmt.Errorf("%w: its server has died: start %s again%s", err, s.Name, orWait)
 	}
 	return err
 }
