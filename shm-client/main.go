@@ -65,6 +65,9 @@ Examples:
 				&cli.IntFlag{Name: "proj-id", Value: 306, Usage: "the number that the key is made from; its low 8 bits count"},
 				&cli.StringFlag{Name: "fifo", Usage: "the FIFO, anywhere (default: " + fifoName + " in --dir)"},
 				&cli.IntFlag{Name: "size", Usage: "how many `bytes` the segment, or with --stream the ring, must have at least; 0 for any size"},
+				// So that both sides can be given the same flags.
+				&cli.StringFlag{Name: "mode", Usage: "taken, as shm-server has it, and without effect here"},
+				&cli.BoolFlag{Name: "keep-alive", Usage: "likewise"},
 				&cli.DurationFlag{Name: "wait", Usage: "how long to wait for a server"},
 				&cli.BoolFlag{Name: "quiet", Usage: "no prompt, no progress, no notices"},
 				&cli.StringFlag{Name: "sync", Value: syncFIFO, Usage: "what holds this side back until a message is read: `fifo|none`; the same for shm-server"},
