@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"time"
 
 	"example.com/ipcsuite/internal/command"
@@ -56,6 +57,13 @@ func (s *server) serve(ctx context.Context) error {
 		return err
 	}
 	defer s.removeFIFO()
+	if s.sync == syncFIFO && !s.stream {
+		// Before there is a client: it asks poll(2) whether there is room, and one in
+		// another language need not set it itself.
+		if _, err := s.fifo.SetCapacity(os.Getpagesize()); err != nil {
+			return err
+		}
+	}
 	if err := s.awaitClient(ctx); err != nil {
 		return err
 	}

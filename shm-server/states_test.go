@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"example.com/ipcsuite/pkg/pipe"
 	"example.com/ipcsuite/pkg/sysv"
 )
 
@@ -429,6 +430,20 @@ func TestWhatIsNoTokenIsPassedOver(t *testing.T) {
 	start(t, dir, "shm-client", "hello", "quit").ends(t, 0)
 	server.prints(t, "hello", "quit")
 	server.ends(t, 0)
+}
+
+// A client in another language asks poll(2) whether there is room for a token, from
+// its first one on.
+func TestOneTokenFillsTheFIFOBeforeAClientComes(t *testing.T) {
+	dir, _ := newServer(t)
+	fd, err := unix.Open(filepath.Join(dir, fifoName), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0) // no client
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if n, err := pipe.Capacity(fd); err != nil || n != os.Getpagesize() {
+		t.Errorf("capacity %d, %v, want %d", n, err, os.Getpagesize())
+	}
 }
 
 // The article's client writes on without waiting: what it overwrites is lost,
