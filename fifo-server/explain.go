@@ -55,8 +55,8 @@ func (e *evidence) clientCame() {
 	if len(e.own) == 0 || len(theirs) == 0 {
 		explain.Print(e.stderr, "the client cannot be seen: it has left by now, or /proc does not show its descriptors "+
 			"(which takes the same user, or CAP_SYS_PTRACE, and the same PID namespace)")
-		if len(mine) > 0 {
-			e.openedTwice(mine[0])
+		if len(e.own) > 0 {
+			e.openedTwice(e.own[0])
 		}
 		return
 	}
