@@ -120,6 +120,43 @@ func cmdSegment(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(func() { _ = segment.Remove() })
 }
 
+// newDir returns a folder for a server and its clients, of whose key there is no
+// segment; nor is there one when the test has ended. A killed server leaves its own,
+// and the inode of a folder that is gone, and with it the key, is soon another
+// test's.
+func newDir(t *testing.T) string {
+	t.Helper()
+	for {
+		dir := t.TempDir()
+		key, err := sysv.Ftok(dir, 306)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch _, found, err := findKey(key); {
+		case err != nil:
+			t.Fatal(err)
+		case !found:
+			t.Cleanup(func() { removeLeft(t, key) })
+			return dir
+		}
+	}
+}
+
+// removeLeft removes the segment of a dead server, if there is one.
+func removeLeft(t *testing.T, key sysv.Key) {
+	t.Helper()
+	info, found, err := findKey(key)
+	if found && info.Attached == 0 {
+		var segment *sysv.Segment
+		if segment, err = sysv.OpenID(info.ID); err == nil {
+			err = segment.Remove()
+		}
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // process is a shm-server or shm-client that a test talks to.
 type process struct {
 	cmd    *exec.Cmd

@@ -24,7 +24,7 @@ import (
 // newServer starts a server in a folder of its own.
 func newServer(t *testing.T, args ...string) (dir string, server *process) {
 	t.Helper()
-	dir = t.TempDir()
+	dir = newDir(t)
 	server = start(t, dir, "shm-server", args...)
 	server.logs(t, "in another terminal")
 	return dir, server
@@ -203,7 +203,7 @@ func TestSignalsEndTheClient(t *testing.T) {
 		server.prints(t, "one")
 	})
 	t.Run("while it waits for a server", func(t *testing.T) {
-		client := start(t, t.TempDir(), "shm-client", "--wait", "1h", "hello")
+		client := start(t, newDir(t), "shm-client", "--wait", "1h", "hello")
 		client.logs(t, "waiting for a server")
 		client.signal(t, syscall.SIGHUP)
 		contains(t, client.ends(t, 128+1), "ended by signal SIGHUP")
@@ -325,7 +325,7 @@ func TestSecondServerIsRefused(t *testing.T) {
 
 func TestOneOfTwoServersThatStartAtOnce(t *testing.T) {
 	for range 10 {
-		dir := t.TempDir()
+		dir := newDir(t)
 		var serving []*process
 		for _, p := range []*process{start(t, dir, "shm-server"), start(t, dir, "shm-server")} {
 			log := ""
@@ -354,7 +354,7 @@ func TestOneOfTwoServersThatStartAtOnce(t *testing.T) {
 
 // A server that is another user's is no business of ours.
 func TestSegmentOfAnotherUser(t *testing.T) {
-	dir := t.TempDir()
+	dir := newDir(t)
 	key, err := sysv.Ftok(dir, 306)
 	if err != nil {
 		t.Fatal(err)
@@ -391,7 +391,7 @@ func TestClientOfAnotherUser(t *testing.T) {
 		t.Skip("NOT TESTED: it takes root to be somebody else")
 	}
 	const nobody = 65534
-	dir := t.TempDir()
+	dir := newDir(t)
 	for d := dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
 		if err := os.Chmod(d, 0o755); err != nil {
 			t.Fatal(err)

@@ -71,7 +71,7 @@ func TestStreamIsWhole(t *testing.T) {
 }
 
 func TestStreamFromFileToFile(t *testing.T) {
-	dir := t.TempDir()
+	dir := newDir(t)
 	text := noise(3_000_017)
 	in, out := filepath.Join(dir, "in"), filepath.Join(dir, "out")
 	if err := os.WriteFile(in, text, 0o600); err != nil {
@@ -253,7 +253,7 @@ func TestOnlyStreamsMeetStreams(t *testing.T) {
 
 // A client that has to wait for its server cannot look before it comes.
 func TestClientThatWaitsForAnotherServer(t *testing.T) {
-	dir := t.TempDir()
+	dir := newDir(t)
 	client := start(t, dir, "shm-client", "--wait", "1h", "hello")
 	client.logs(t, "waiting for a server")
 	server := start(t, dir, "shm-server", "--stream")
@@ -363,7 +363,7 @@ func TestSignalsEndTheStreamingServer(t *testing.T) {
 		mustBeClean(t, dir)
 	})
 	t.Run("at full speed", func(t *testing.T) {
-		dir := t.TempDir()
+		dir := newDir(t)
 		null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -433,7 +433,7 @@ func TestSignalsEndTheStreamingClient(t *testing.T) {
 
 func TestStdoutOfAStreamFails(t *testing.T) {
 	t.Run("no space", func(t *testing.T) {
-		dir := t.TempDir()
+		dir := newDir(t)
 		full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 		if err != nil {
 			t.Fatal(err)
@@ -571,7 +571,7 @@ func TestHostileClient(t *testing.T) {
 
 // A server that does not agree does not take the last token.
 func TestClientIsToldThatTheServerDoesNotAgree(t *testing.T) {
-	dir := t.TempDir()
+	dir := newDir(t)
 	key, err := sysv.Ftok(dir, 306)
 	if err != nil {
 		t.Fatal(err)
