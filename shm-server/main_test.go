@@ -28,7 +28,8 @@ func buildAndRun(m *testing.M) int {
 		panic(err)
 	}
 	defer os.RemoveAll(bin)
-	if err := os.Chmod(bin, 0o755); err != nil { // for another user, in some tests
+	syscall.Umask(0o022) // another user is to run them, in some tests
+	if err := os.Chmod(bin, 0o755); err != nil {
 		panic(err)
 	}
 	for _, dir := range []string{".", "../shm-client"} {

@@ -313,7 +313,7 @@ func TestOneProcessor(t *testing.T) {
 			server := start(t, fork.Command("pin", name+"-server", "--dir", dir))
 			server.logs("waiting for a client")
 			const lines = 20000
-			client := start(t, shell(fmt.Sprintf(`seq 1 %d | taskset -c 0 %s-client --dir "$1"`, lines, name), dir))
+			client := start(t, fork.Command("pin", shell(fmt.Sprintf(`seq 1 %d | %s-client --dir "$1"`, lines, name), dir).Args...))
 			out, _ := server.exits(0)
 			client.exits(0)
 			seen := 0

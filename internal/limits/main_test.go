@@ -37,7 +37,8 @@ func buildAndRun(m *testing.M) int {
 		panic(err)
 	}
 	defer os.RemoveAll(bin)
-	if err := os.Chmod(bin, 0o755); err != nil { // for the other users
+	syscall.Umask(0o022) // the other users are to run them
+	if err := os.Chmod(bin, 0o755); err != nil {
 		panic(err)
 	}
 	for _, name := range []string{"pipe-demo", "fifo-server", "fifo-client", "shm-server", "shm-client"} {

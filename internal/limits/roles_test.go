@@ -336,7 +336,7 @@ func forbid(args []string) error {
 	return become(args[1:])
 }
 
-// pin COMMAND ... is the command on processor 0 alone.
+// pin COMMAND ... is the command on one processor alone, always the same.
 func pin(args []string) error {
 	if err := pinThread(); err != nil {
 		return err
@@ -344,12 +344,20 @@ func pin(args []string) error {
 	return become(args)
 }
 
-// pinThread keeps the caller on one thread, and that on processor 0.
+// pinThread keeps the caller on one thread, and that on the first processor that it
+// may use, which in a container need not be 0.
 func pinThread() error {
 	runtime.LockOSThread()
-	var set unix.CPUSet
-	set.Set(0)
-	return unix.SchedSetaffinity(0, &set)
+	var allowed, first unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
+		return err
+	}
+	cpu := 0
+	for !allowed.IsSet(cpu) {
+		cpu++
+	}
+	first.Set(cpu)
+	return unix.SchedSetaffinity(0, &first)
 }
 
 // touch CGROUP KEY BYTES makes a segment of that size, in a control group, and

@@ -39,7 +39,8 @@ const limit = 20 * time.Second
 func tempPath(tb testing.TB) string {
 	tb.Helper()
 	dir := tb.TempDir()
-	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // MkdirTemp makes it 0700
+	// Of the two, MkdirTemp makes the outer 0700, and the umask may do so with the other.
+	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, 0o755)); err != nil {
 		tb.Fatal(err)
 	}
 	return filepath.Join(dir, "fifo")
