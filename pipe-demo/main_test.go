@@ -14,6 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"example.com/ipcsuite/internal/explain"
 	"example.com/ipcsuite/pkg/fork"
 )
 
@@ -49,7 +50,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// session is a pipe-demo that has printed its first message and sleeps.
+// session is a pipe-demo that has printed its first message.
 type session struct {
 	cmd    *exec.Cmd
 	out    *bufio.Scanner
@@ -57,10 +58,11 @@ type session struct {
 	child  int
 }
 
-func start(t *testing.T) *session {
+// start starts one that then sleeps, unless its flags say otherwise.
+func start(t *testing.T, flags ...string) *session {
 	t.Helper()
 	s := &session{stderr: new(strings.Builder)}
-	s.cmd = exec.Command("/proc/self/exe", "--interval", "1h")
+	s.cmd = exec.Command("/proc/self/exe", append([]string{"--interval", "1h"}, flags...)...)
 	s.cmd.Env = append(os.Environ(), asPipeDemo+"=1", "GORACE="+quickExit)
 	s.cmd.Stderr = s.stderr
 	stdout, err := s.cmd.StdoutPipe()
@@ -138,6 +140,29 @@ func TestSignalsEndParentAndChild(t *testing.T) {
 				t.Errorf("exit code %d, want %d", code, want)
 			}
 		})
+	}
+}
+
+// Neither the child nor the parent can print any more: the one is killed, and the other
+// ends without its last lines.
+func TestSignalEndsAPairWhoseStdoutTakesNothing(t *testing.T) {
+	t.Parallel()
+	s := start(t, "--interval", "0s", "--count", "1000000")
+	explain.Waiting(t.Context(), s.child, "write", 1)
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	watch := time.AfterFunc(time.Minute, func() { _ = s.cmd.Process.Kill() })
+	defer watch.Stop()
+	_ = s.cmd.Wait() // the code tells
+	if code, want := s.cmd.ProcessState.ExitCode(), 128+int(syscall.SIGTERM); code != want {
+		t.Errorf("exit code %d, want %d", code, want)
+	}
+	if !strings.Contains(s.stderr.String(), "ended by signal SIGTERM: messages not delivered: ") {
+		t.Errorf("stderr %q does not tell how many messages were lost", s.stderr)
+	}
+	if err := syscall.Kill(s.child, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Errorf("the child is still there: %v", err)
 	}
 }
 

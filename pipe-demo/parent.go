@@ -49,11 +49,11 @@ func (p *parent) run(ctx context.Context) error {
 	p.evidence.divided()
 	sendErr := p.send(ctx)
 	if sendErr == nil {
-		_, sendErr = fmt.Fprintln(p.env.Stdout, "Pipe close!!!")
+		sendErr = p.say(ctx, "Pipe close!!!\n")
 	}
 	_ = p.messages.Close() // nothing is buffered on this side
 	p.evidence.parentClosed()
-	waitErr := p.reap()
+	waitErr := p.reap(ctx)
 	_ = p.printed.Close()
 
 	lost := ""
@@ -158,7 +158,7 @@ func (p *parent) pause(ctx context.Context) error {
 }
 
 // reap waits for the child, and says how it ended.
-func (p *parent) reap() error {
+func (p *parent) reap(ctx context.Context) error {
 	timer := time.AfterFunc(stopTime, func() { _ = p.child.Process.Kill() })
 	<-p.exited
 	timer.Stop()
@@ -168,11 +168,10 @@ func (p *parent) reap() error {
 	p.evidence.reaped(status)
 	if status.Signaled() {
 		sig := status.Signal()
-		_, _ = fmt.Fprintf(p.env.Stdout, "Child process %d killed by signal : %d (%s)\n", pid, sig, unix.SignalName(sig))
+		_ = p.say(ctx, "Child process %d killed by signal : %d (%s)\n", pid, sig, unix.SignalName(sig))
 		return fmt.Errorf("child process %d was killed by %s", pid, unix.SignalName(sig))
 	}
-	_, err := fmt.Fprintf(p.env.Stdout, "Child process %d quit code : %d\n", pid, status.ExitStatus())
-	if err != nil {
+	if err := p.say(ctx, "Child process %d quit code : %d\n", pid, status.ExitStatus()); err != nil {
 		return err
 	}
 	switch status.ExitStatus() {
@@ -183,4 +182,13 @@ func (p *parent) reap() error {
 	default:
 		return fmt.Errorf("child process %d quit with code %d", pid, status.ExitStatus())
 	}
+}
+
+// say prints a line. When ctx is done, it does not wait for a stdout that takes nothing.
+func (p *parent) say(ctx context.Context, format string, args ...any) error {
+	left, err := command.Write(ctx, p.env.Stdout, fmt.Appendf(nil, format, args...))
+	if left {
+		return context.Cause(ctx)
+	}
+	return err
 }

@@ -141,10 +141,12 @@ func TestSignalledServerPrintsWhatIsPending(t *testing.T) {
 	mustBeClean(t, dir)
 }
 
-func TestServerWhoseStdoutTakesNothingEndsOnASignal(t *testing.T) {
-	dir, server := newServer(t)
-	client := start(t, dir, "shm-client")
-	line := strings.Repeat("x", 4000)
+// fillStdout starts a client that sends a line so often that the server cannot print
+// any more of it, and returns when that is so.
+func fillStdout(t *testing.T, dir string, server *process) (client *process, line string) {
+	t.Helper()
+	client = start(t, dir, "shm-client")
+	line = strings.Repeat("x", 4000)
 	go func() { // more than the pipe that nobody reads can hold
 		for range 100 {
 			if _, err := fmt.Fprintln(client.in, line); err != nil {
@@ -154,8 +156,35 @@ func TestServerWhoseStdoutTakesNothingEndsOnASignal(t *testing.T) {
 	}()
 	for !sleepsIn(t, server, "pipe_write") {
 	}
+	return client, line
+}
+
+func TestServerWhoseStdoutTakesNothingEndsOnASignal(t *testing.T) {
+	dir, server := newServer(t)
+	client, _ := fillStdout(t, dir, server)
 	server.signal(t, syscall.SIGTERM)
 	contains(t, server.logs(t, "ended by signal"), "messages not printed: ")
+	client.logs(t, "messages not delivered: ")
+	client.ends(t, 1)
+	_ = server.cmd.Wait()
+	if code := server.cmd.ProcessState.ExitCode(); code != 128+15 {
+		t.Errorf("exit code %d", code)
+	}
+	mustBeClean(t, dir)
+}
+
+// Nor can it log what it does.
+func TestServerWhoseStderrTakesNothingEitherEndsOnASignal(t *testing.T) {
+	dir := newDir(t)
+	server := start(t, dir, "sh", "-c", "exec shm-server 2>&1")
+	for line := ""; !strings.Contains(line, "in another terminal"); {
+		var err error
+		if line, err = server.out.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client, _ := fillStdout(t, dir, server)
+	server.signal(t, syscall.SIGTERM)
 	client.logs(t, "messages not delivered: ")
 	client.ends(t, 1)
 	_ = server.cmd.Wait()
@@ -227,17 +256,7 @@ func TestServerKilledWithAMessagePending(t *testing.T) {
 // is killed while it prints has not taken the message.
 func TestServerKilledWhileItPrints(t *testing.T) {
 	dir, server := newServer(t)
-	client := start(t, dir, "shm-client")
-	line := strings.Repeat("x", 4000)
-	go func() { // more than the pipe that nobody reads can hold
-		for range 100 {
-			if _, err := fmt.Fprintln(client.in, line); err != nil {
-				return
-			}
-		}
-	}()
-	for !sleepsIn(t, server, "pipe_write") {
-	}
+	client, line := fillStdout(t, dir, server)
 	server.signal(t, syscall.SIGKILL)
 	if _, err := server.cmd.Process.Wait(); err != nil { // or to read would let it print
 		t.Fatal(err)

@@ -87,7 +87,7 @@ func UsageErrorf(format string, args ...any) error {
 // usage, 128+n ended by signal n.
 func Main(spec Spec) int {
 	env := &Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
-	env.Log = newLog(env.Stderr, formatOf(os.Args), levelNotice)
+	env.Log = newLog(context.Background(), env.Stderr, formatOf(os.Args), levelNotice)
 
 	// Without this, the first write to a closed stdout would kill the process
 	// before it has cleaned up (os/signal, SIGPIPE); with it the write fails

@@ -44,7 +44,7 @@ func streams(t *testing.T) (*Env, func() (stdout, stderr string)) {
 		return b.String()
 	}
 	env := &Env{Stdin: os.Stdin, Stdout: file(), Stderr: file()}
-	env.Log = newLog(env.Stderr, formatText, levelNotice)
+	env.Log = newLog(t.Context(), env.Stderr, formatText, levelNotice)
 	return env, func() (string, string) { return content(env.Stdout), content(env.Stderr) }
 }
 
@@ -267,7 +267,7 @@ $`
 func TestLogAsJSON(t *testing.T) {
 	env, written := streams(t)
 	before := time.Now().Unix()
-	newLog(env.Stderr, formatJSON, levelDebug).Notice().Int("n", 7).Msg("created FIFO")
+	newLog(t.Context(), env.Stderr, formatJSON, levelDebug).Notice().Int("n", 7).Msg("created FIFO")
 	_, got := written()
 	var line struct {
 		Level, Message string
@@ -305,6 +305,46 @@ func TestErrorsBeforeTheFlagsAreReadHaveTheFormatAskedFor(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A line that waits for a reader of stderr does not keep the process from cleaning up
+// when it is told to end; nor does the next.
+func TestLogWaitsForStderrUntilTheEnd(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	defer r.Close() // first: it ends the write that is left
+	capacity, err := unix.FcntlInt(w.Fd(), unix.F_GETPIPE_SZ, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := bytes.Repeat([]byte{'x'}, capacity)
+	if _, err := w.Write(full); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	log := newLog(ctx, w, formatText, levelNotice)
+	logged := make(chan struct{})
+	go func() {
+		defer close(logged)
+		log.Notice().Msg("before the end")
+	}()
+	if _, err := io.ReadFull(r, full); err != nil { // now there is room
+		t.Fatal(err)
+	}
+	<-logged
+	text := make([]byte, 100)
+	if n, err := r.Read(text); !strings.HasSuffix(string(text[:n]), "| before the end\n") {
+		t.Errorf("logged %q, %v", text[:n], err)
+	}
+	if _, err := w.Write(full); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	log.Notice().Msg("nobody reads this")
+	log.Notice().Msg("nor this")
 }
 
 func TestSignalsCancelTheContextAndAreItsCause(t *testing.T) {

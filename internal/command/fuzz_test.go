@@ -38,7 +38,7 @@ func FuzzArguments(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	env := &Env{Stdin: null, Stdout: null, Stderr: null, Log: newLog(null, formatText, levelNotice)}
+	env := &Env{Stdin: null, Stdout: null, Stderr: null, Log: newLog(context.Background(), null, formatText, levelNotice)}
 	f.Fuzz(func(t *testing.T, line, value string) {
 		if strings.Contains(value, "\x00") {
 			return // an environment cannot have it

@@ -1,10 +1,12 @@
 package command
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -40,12 +42,34 @@ type Log struct {
 	least level
 }
 
-func newLog(w *os.File, format string, least level) *Log {
-	var out io.Writer = w
+// newLog returns a Log to stderr that does not wait for it long when ctx is done.
+func newLog(ctx context.Context, stderr *os.File, format string, least level) *Log {
+	var out io.Writer = &patient{out: stderr, ctx: ctx}
 	if format == formatText {
-		out = textWriter(w)
+		colour := isatty.IsTerminal(stderr.Fd()) && os.Getenv("NO_COLOR") == ""
+		out = textWriter(out, colour)
 	}
 	return &Log{out: zerolog.New(out), least: least}
+}
+
+// patient writes lines as [Write] does, and after one that was left drops the others.
+type patient struct {
+	out *os.File
+	ctx context.Context
+
+	mu   sync.Mutex
+	left bool
+}
+
+func (w *patient) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.left {
+		return len(line), nil
+	}
+	var err error
+	w.left, err = Write(w.ctx, w.out, line)
+	return len(line), err
 }
 
 // Debug starts a log line about a step that only its maker wants to see.
@@ -71,8 +95,7 @@ func (l *Log) event(lv level) *zerolog.Event {
 		Int64(zerolog.TimestampFieldName, time.Now().Unix())
 }
 
-func textWriter(w *os.File) io.Writer {
-	colour := isatty.IsTerminal(w.Fd()) && os.Getenv("NO_COLOR") == ""
+func textWriter(w io.Writer, colour bool) io.Writer {
 	return zerolog.ConsoleWriter{
 		Out:        w,
 		NoColor:    !colour,
@@ -136,7 +159,7 @@ func setUp(c *cli.Context, env *Env, argv []string) error {
 	}
 	for i, name := range levelNames {
 		if name == c.String("log-level") {
-			*env.Log = *newLog(env.Stderr, format, level(i))
+			*env.Log = *newLog(c.Context, env.Stderr, format, level(i))
 			return nil
 		}
 	}
