@@ -25,7 +25,19 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asPipeDemo) != "" {
 		main()
 	}
-	testscript.Main(m, map[string]func(){"pipe-demo": main, "pipe-demo-nonblocking": mainOnOtherPipes})
+	testscript.Main(tests{m}, map[string]func(){"pipe-demo": main, "pipe-demo-nonblocking": mainOnOtherPipes})
+}
+
+// tests are those of m. By the name of a command, testscript.Main does not run them.
+type tests struct{ *testing.M }
+
+func (m tests) Run() int {
+	for _, e := range os.Environ() { // the user's own would be obeyed
+		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "IPC_") {
+			os.Unsetenv(name)
+		}
+	}
+	return m.M.Run()
 }
 
 const asPipeDemo = "TEST_AS_PIPE_DEMO"
