@@ -340,7 +340,7 @@ func memoryCgroup(t *testing.T, bytes int) (dir, usage string) {
 	}
 	dir = filepath.Join(root, fmt.Sprintf("ipcsuite-%d-%s", os.Getpid(), strings.ReplaceAll(t.Name(), "/", "-")))
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
+		notTested(t, "needs a control group of its own: "+err.Error())
 	}
 	t.Cleanup(func() {
 		// The last process may still be on its way out.
@@ -350,7 +350,7 @@ func memoryCgroup(t *testing.T, bytes int) (dir, usage string) {
 		return os.WriteFile(filepath.Join(dir, name), []byte(fmt.Sprint(n)), 0)
 	}
 	if err := write(limit, bytes); err != nil {
-		t.Fatal(err)
+		notTested(t, "needs a control group that limits memory: "+err.Error())
 	}
 	// Without swap, of which a kernel need not know.
 	_, _ = write("memory.memsw.limit_in_bytes", bytes), write("memory.swap.max", 0)

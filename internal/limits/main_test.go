@@ -10,9 +10,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/pkg/fork"
 )
@@ -60,19 +63,45 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// needRoot skips a test that cannot do without. Where that must not happen, it
-// fails.
+// needRoot skips a test that cannot do without, nor without what containers take from
+// root.
 func needRoot(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() == 0 {
-		return
+	if what := lacking(); what != "" {
+		notTested(t, "needs "+what+", to be other users, to look into their processes and to make namespaces")
 	}
-	const why = "NOT TESTED: needs root, to be other users and to make namespaces"
-	if os.Getenv("IPC_REQUIRE_ROOT") == "1" {
-		t.Fatal("IPC_REQUIRE_ROOT=1, and " + why)
-	}
-	t.Skip(why)
 }
+
+// notTested skips a test. Where that must not happen, it fails.
+func notTested(t *testing.T, why string) {
+	t.Helper()
+	if os.Getenv("IPC_REQUIRE_ROOT") == "1" {
+		t.Fatal("IPC_REQUIRE_ROOT=1, and NOT TESTED: " + why)
+	}
+	t.Skip("NOT TESTED: " + why)
+}
+
+// lacking is what the tests of root would fail for.
+var lacking = sync.OnceValue(func() string {
+	if os.Geteuid() != 0 {
+		return "root"
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var caps [2]unix.CapUserData
+	if err := unix.Capget(&header, &caps[0]); err != nil {
+		return err.Error()
+	}
+	for name, bit := range map[string]int{"CAP_SYS_ADMIN": unix.CAP_SYS_ADMIN, "CAP_SYS_PTRACE": unix.CAP_SYS_PTRACE, "CAP_IPC_OWNER": unix.CAP_IPC_OWNER} {
+		if caps[0].Effective&(1<<bit) == 0 {
+			return name
+		}
+	}
+	// In a user namespace there need not be other users.
+	if err := as(victim, exec.Command("true")).Run(); err != nil {
+		return fmt.Sprintf("uid %d (%v)", victim, err)
+	}
+	return ""
+})
 
 // Users without privileges, who have nothing in common.
 const (

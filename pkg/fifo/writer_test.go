@@ -259,6 +259,9 @@ func TestContextEndsTheWaitOfOneWhoMayOnlyWrite(t *testing.T) {
 	}
 	c := start(t, asNobody(t, fork.Command("write", path)))
 	c.expect("opening")
+	if _, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", c.pid())); errors.Is(err, os.ErrPermission) {
+		t.Skip("NOT TESTED: to see where another user's process waits takes CAP_SYS_PTRACE: ", err)
+	}
 	eventually(t, "it blocks in open(2)", func() bool { return threadsIn(c.pid(), unix.SYS_OPENAT) == 1 })
 	expectSaid(t, c, "error: open FIFO "+path+" for writing: told to end")
 }
