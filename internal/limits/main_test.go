@@ -96,9 +96,9 @@ var lacking = sync.OnceValue(func() string {
 			return name
 		}
 	}
-	// In a user namespace there need not be other users.
-	if err := as(victim, exec.Command("true")).Run(); err != nil {
-		return fmt.Sprintf("uid %d (%v)", victim, err)
+	// In a user namespace there need not be other users, and TMPDIR can be closed to them.
+	if err := as(victim, exec.Command("pipe-demo", "--version")).Run(); err != nil {
+		return fmt.Sprintf("uid %d that can reach %s (%v)", victim, bin, err)
 	}
 	return ""
 })
