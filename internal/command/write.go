@@ -27,7 +27,7 @@ func Write(ctx context.Context, out *os.File, text []byte) (left bool, err error
 		return false, err
 	case <-ctx.Done():
 	}
-	if takes(out, lastWords) { // and then the write ends by itself, however late
+	if takes(out) { // and then the write ends by itself, however late
 		return false, <-done
 	}
 	select {
@@ -38,11 +38,11 @@ func Write(ctx context.Context, out *os.File, text []byte) (left bool, err error
 	}
 }
 
-// takes reports whether a file takes more within that time.
-func takes(f *os.File, within time.Duration) bool {
+// takes reports whether a file takes more within lastWords.
+func takes(f *os.File) bool {
 	set := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLOUT}}
 	for {
-		n, err := unix.Poll(set, int(within.Milliseconds()))
+		n, err := unix.Poll(set, int(lastWords.Milliseconds()))
 		if !errors.Is(err, unix.EINTR) {
 			return n > 0 || err != nil
 		}
