@@ -319,7 +319,7 @@ func (f *FIFO) count() (messages int, err error) {
 			messages++
 		}
 	}
-	if int(copied) < bytes {
+	if int(int32(copied)) < bytes { // see writerPresent
 		return messages, small // or somebody has read meanwhile
 	}
 	return messages, nil

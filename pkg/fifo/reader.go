@@ -226,7 +226,9 @@ func procName(fd int) string { return filepath.Join("/proc/self/fd", fmt.Sprint(
 func writerPresent(fd, scratch int) (bool, error) {
 	n, err := unix.Tee(fd, scratch, 1, unix.SPLICE_F_NONBLOCK)
 	switch {
-	case n > 0, errors.Is(err, unix.EAGAIN):
+	// On 32 bits, package unix takes the upper half of n from a register in which
+	// the kernel has returned nothing.
+	case int32(n) > 0, errors.Is(err, unix.EAGAIN):
 		return true, nil
 	case err != nil:
 		return false, os.NewSyscallError("tee", err)

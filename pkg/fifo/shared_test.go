@@ -391,7 +391,11 @@ func TestSetCapacityGivesWhatItSays(t *testing.T) {
 		}
 	}
 	// The kernel would take the lower 32 bits of the latter two for a size.
-	for _, asked := range []int{0, -1, math.MinInt, 1<<32 + 4096, math.MaxInt} {
+	for _, bytes := range []int64{0, -1, math.MinInt64, 1<<32 + 4096, math.MaxInt64} {
+		asked := int(bytes)
+		if int64(asked) != bytes {
+			continue // an int has 32 bits itself
+		}
 		_, err := f.SetCapacity(asked)
 		want(t, err, unix.EINVAL)
 		want(t, r.SetCapacity(asked), unix.EINVAL)

@@ -56,7 +56,9 @@
 // processor keeps stores in order, and loads; on arm64 the compiler uses STLR,
 // which no earlier access may pass, and LDAR, which no later one may. A writer
 // that is killed has either stored tail or not: what is not committed never
-// appears. Each side stores its own index only and never reads it back.
+// appears. Each side stores its own index only and never reads it back. (On 32-bit
+// MIPS, and on ARM before version 7, a 64-bit atomic of Go takes a lock that other
+// processes do not see: there the ring does not work between processes.)
 //
 // # Why no wake-up is lost
 //

@@ -224,7 +224,7 @@ func chunk(capacity int) int { return max(1, min(capacity/4, 1<<20)) }
 // its length.
 func (w *Writer) Send(p []byte) error {
 	size := prefix + len(p)
-	if w.unpin != nil && size > len(w.data) || len(p) > math.MaxUint32 {
+	if w.unpin != nil && len(p) > len(w.data)-prefix || uint64(len(p)) > math.MaxUint32 {
 		return fmt.Errorf("send message of %d bytes through ring of %d: %w", len(p), len(w.data), unix.EMSGSIZE)
 	}
 	w.reserved = 0

@@ -123,7 +123,7 @@ func TestThePageComesWithTheFirstTouch(t *testing.T) {
 				mem[at]++
 			}
 			err := unix.Getrusage(unix.RUSAGE_THREAD, &after)
-			faults = after.Minflt - before.Minflt
+			faults = int64(after.Minflt - before.Minflt)
 			return err
 		}); err != nil {
 			t.Fatal(err)
