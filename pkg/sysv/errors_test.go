@@ -1,6 +1,7 @@
 package sysv
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -73,6 +75,41 @@ func TestAMissingSegmentAsksForTheServer(t *testing.T) {
 	_, err := Open(key, 0)
 	wantError(t, err, unix.ENOENT, key, "server", "IPC namespace", "--ipc")
 	wantError(t, err, fs.ErrNotExist)
+}
+
+func TestASegmentThatGoesDuringOpenIsMissing(t *testing.T) {
+	t.Parallel()
+	key := newKey(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var server sync.WaitGroup
+	server.Go(func() {
+		for ctx.Err() == nil {
+			s, err := Create(key, 1, 0o600)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = s.Remove()
+		}
+	})
+	for range 20_000 { // of which some hundred meet the gap between its two calls
+		if _, err := Open(key, 0); err != nil && !errors.Is(err, unix.ENOENT) {
+			t.Errorf("%v; want success or ENOENT", err)
+			break
+		}
+	}
+	cancel()
+	server.Wait()
+}
+
+func TestAnIDTooLargeIsNotCutToAnothers(t *testing.T) {
+	t.Parallel()
+	id := int64(create(t, Private, 1, 0o600).ID()) + 1<<32
+	if int64(int(id)) != id {
+		t.Skip("an int has no more bits than an id")
+	}
+	_, err := OpenID(int(id))
+	wantError(t, err, unix.EINVAL, id)
 }
 
 func TestASegmentTooSmallSaysHowBigItIs(t *testing.T) {

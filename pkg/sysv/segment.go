@@ -1,6 +1,7 @@
 package sysv
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -79,7 +80,12 @@ func Open(key Key, size int) (*Segment, error) {
 	if err != nil {
 		return nil, explain(op, "shmget", err, whyNotOpened(err, key, size))
 	}
-	return OpenID(id)
+	s, err := OpenID(id)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EIDRM) {
+		// To whom waits for a server, that is the same as if it had gone before.
+		return nil, explain(op, "shmctl IPC_STAT", unix.ENOENT, "it was removed meanwhile")
+	}
+	return s, err
 }
 
 // OpenID finds the segment with the given id (shmctl(2) with IPC_STAT), also
@@ -87,6 +93,10 @@ func Open(key Key, size int) (*Segment, error) {
 // EINVAL when there is none (any more), EIDRM when it goes during the call, and
 // EACCES.
 func OpenID(id int) (*Segment, error) {
+	if int(int32(id)) != id {
+		// The kernel would look at the lower half, which may be another's id.
+		return nil, fmt.Errorf("open segment %d: %w: an id has 31 bits", id, unix.EINVAL)
+	}
 	info, err := stat(id)
 	if err != nil {
 		return nil, err
