@@ -52,7 +52,7 @@ type Options struct {
 // Create makes a FIFO at path and holds a read end of it. Whoever sees the FIFO
 // finds it served and with its final mode: it is made in a folder of its own, whose
 // name is the path's with a dot before and ".new" behind it, and moved when it is
-// ready.
+// ready. So the name has 250 bytes at most (else [unix.ENAMETOOLONG]).
 //
 // What is at path already decides:
 //   - nothing: the FIFO is made;
@@ -183,8 +183,8 @@ func openDraft(draft string) (int, error) {
 	room, err := retry(open)
 	if made && errors.Is(err, unix.EACCES) {
 		// A umask can take even the owner's rights.
-		if err := unix.Fchmodat(unix.AT_FDCWD, draft, 0o700, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-			return -1, os.NewSyscallError("fchmodat", err)
+		if err := letIn(draft); err != nil {
+			return -1, err
 		}
 		room, err = retry(open)
 	}
@@ -209,6 +209,19 @@ func openDraft(draft string) (int, error) {
 	return -1, err
 }
 
+// letIn gives the owner the rights to the draft folder. A link in its place is not
+// followed: fchmodat(2) can do that since Linux 6.6 only.
+func letIn(draft string) error {
+	handle, err := retry(func() (int, error) {
+		return unix.Open(draft, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	})
+	if err != nil {
+		return os.NewSyscallError("open", err)
+	}
+	defer closeFD(handle)
+	return os.NewSyscallError("chmod", unix.Chmod(procName(handle), 0o700))
+}
+
 // open opens the read end of what was just made in the draft folder.
 func (f *FIFO) open(room int, o Options) (err error) {
 	open := func() (int, error) {
@@ -216,8 +229,9 @@ func (f *FIFO) open(room int, o Options) (err error) {
 	}
 	f.hold, err = retry(open)
 	if errors.Is(err, unix.EACCES) && !o.Umask {
-		// A umask can take even the owner's right to read.
-		if err := unix.Fchmodat(room, draftName, uint32(o.Mode), unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		// A umask can take even the owner's right to read. (That a link is not
+		// followed, Linux before 6.6 cannot do, and here is none.)
+		if err := unix.Fchmodat(room, draftName, uint32(o.Mode), 0); err != nil {
 			return os.NewSyscallError("fchmodat", err)
 		}
 		f.hold, err = retry(open)
@@ -258,7 +272,7 @@ func (f *FIFO) mustBeStale(path string) error {
 	// still blocked in open(2), where /proc shows no descriptor, is found only
 	// so, at the price that it sees a client come and go.
 	fd, _, err := openChecked(path, unix.O_WRONLY)
-	if errors.Is(err, unix.ENXIO) {
+	if errors.Is(err, unix.ENXIO) || errors.Is(err, unix.EACCES) { // or its mode keeps its owner from writing
 		return nil
 	}
 	if err != nil {
@@ -385,17 +399,22 @@ func (f *FIFO) Close() {
 // Unlink removes the name and leaves the pipe as it is: those who have it open
 // go on, nobody can open it any more. A path that by now names something else
 // stays, and that is an error matching [fs.ErrNotExist], as is a path that
-// names nothing.
+// names nothing. The name is looked for in the folder where Create made it, also
+// when that has been moved or, with a relative path, the process is elsewhere.
 func (f *FIFO) Unlink() error {
+	folder, name := f.folder, filepath.Base(f.path)
+	if folder < 0 { // after Close
+		folder, name = unix.AT_FDCWD, f.path
+	}
 	var st unix.Stat_t
-	if err := unix.Lstat(f.path, &st); err != nil {
-		return fmt.Errorf("remove FIFO %s: %w", f.path, os.NewSyscallError("lstat", err))
+	if err := unix.Fstatat(folder, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return fmt.Errorf("remove FIFO %s: %w", f.path, os.NewSyscallError("fstatat", err))
 	}
 	if identityOf(&st) != f.id {
 		return fmt.Errorf("remove FIFO %s: the path names another file by now, which is left: %w", f.path, unix.ENOENT)
 	}
-	if err := unix.Unlink(f.path); err != nil {
-		return fmt.Errorf("remove FIFO %s: %w", f.path, os.NewSyscallError("unlink", err))
+	if err := unix.Unlinkat(folder, name, 0); err != nil {
+		return fmt.Errorf("remove FIFO %s: %w", f.path, os.NewSyscallError("unlinkat", err))
 	}
 	return nil
 }

@@ -218,6 +218,22 @@ func TestStaleFIFOIsReplaced(t *testing.T) {
 	expectNames(t, filepath.Dir(path), "fifo")
 }
 
+func TestStaleFIFOThatItsOwnerMayNotWriteIsReplaced(t *testing.T) {
+	t.Parallel()
+	path := tempPath(t)
+	stale(t, path)
+	if err := errors.Join(os.Chmod(path, 0o420), os.Chmod(filepath.Dir(path), 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		if err := os.Chown(path, 65534, 65534); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expectSaid(t, start(t, asNobody(t, fork.Command("mode", path, "0", "0420", "ignore"))), "0420")
+	expectNames(t, filepath.Dir(path))
+}
+
 func TestFreshFIFOIsNotReplaced(t *testing.T) {
 	t.Parallel()
 	if f := create(t, tempPath(t)); f.Replaced() {
@@ -489,6 +505,33 @@ func TestRemoveAndUnlinkLeaveWhatIsThereInstead(t *testing.T) {
 			}
 			want(t, remove(f), fs.ErrNotExist)
 			expectNames(t, filepath.Dir(path), "fifo", "fifo.moved")
+		})
+	}
+}
+
+// Not parallel: the working directory is the process's.
+func TestRemoveFindsTheFIFOWhereItWasMade(t *testing.T) {
+	for _, after := range []string{"chdir", "the folder was moved"} {
+		t.Run(after, func(t *testing.T) {
+			top := t.TempDir()
+			dir, moved := filepath.Join(top, "a"), filepath.Join(top, "b")
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			t.Chdir(dir)
+			f := create(t, "fifo")
+			if after == "chdir" {
+				t.Chdir(top)
+			} else if err := errors.Join(os.Rename(dir, moved), os.Mkdir(dir, 0o700)); err != nil {
+				t.Fatal(err)
+			} else {
+				t.Chdir(dir)
+				dir = moved
+			}
+			if err := f.Remove(); err != nil {
+				t.Error(err)
+			}
+			expectNames(t, dir)
 		})
 	}
 }

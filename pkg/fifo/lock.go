@@ -90,8 +90,9 @@ func (w *Writer) Owner() (uid int, err error) {
 }
 
 // Lock takes the FIFO's flock(2), which one Writer can have at a time, here or
-// in another process, and blocks until it is free. The kernel gives it back
-// when the process that holds it ends, however it ends.
+// in another process, and blocks until it is free. It fails with the cause of the
+// context that the FIFO was opened with, and with [os.ErrClosed]. The kernel gives
+// the lock back when the process that holds it ends, however it ends.
 //
 // Goroutines that use one Writer have one lock between them: it does not keep
 // them from each other.
@@ -102,7 +103,7 @@ func (w *Writer) Lock() error {
 		return fmt.Errorf("lock FIFO %s: %w", w.path, err)
 	}
 	defer w.wake.Leave()
-	err := flock(w.fd, unix.LOCK_EX|unix.LOCK_NB)
+	err := w.tryLock()
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		err = w.awaitLock()
 	}
@@ -113,16 +114,25 @@ func (w *Writer) Lock() error {
 }
 
 // TryLock takes the lock that [Writer.Lock] takes if it is free, and fails with
-// [unix.EWOULDBLOCK] if it is not.
+// [unix.EWOULDBLOCK] if it is not. Otherwise it fails like Lock.
 func (w *Writer) TryLock() error {
 	if err := w.wake.Enter(); err != nil {
 		return fmt.Errorf("lock FIFO %s: %w", w.path, err)
 	}
 	defer w.wake.Leave()
-	if err := flock(w.fd, unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := w.tryLock(); err != nil {
 		return fmt.Errorf("lock FIFO %s: %w", w.path, err)
 	}
 	return nil
+}
+
+// tryLock takes no lock under a context that is done: a thread that awaitLock has
+// left behind would give it back, whoever holds it by then.
+func (w *Writer) tryLock() error {
+	if err := w.wake.Err(); err != nil {
+		return err
+	}
+	return flock(w.fd, unix.LOCK_EX|unix.LOCK_NB)
 }
 
 // TakeTurn blocks until a message can be written, and returns with the lock held

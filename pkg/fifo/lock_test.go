@@ -90,6 +90,32 @@ func TestContextAndCloseEndTheWaitForTheLock(t *testing.T) {
 	}
 }
 
+// Not parallel: it counts what this process has open.
+func TestNoLockIsTakenUnderAContextThatIsDone(t *testing.T) {
+	f, _, first := pair(t)
+	reason := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	second, err := fifo.OpenWriter(ctx, f.Path(), fifo.NoWait)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if err := first.Lock(); err != nil {
+		t.Fatal(err)
+	}
+	cancel(reason)
+	before := descriptors(t)
+	for range 10 {
+		want(t, second.Lock(), reason)
+	}
+	if after := descriptors(t); after != before {
+		t.Errorf("open before:\n%safter:\n%s", before, after)
+	}
+	first.Unlock()
+	want(t, second.Lock(), reason)
+	want(t, second.TryLock(), reason)
+}
+
 func TestTheLockKeepsWritersApart(t *testing.T) {
 	t.Parallel()
 	f := create(t, tempPath(t))

@@ -70,6 +70,14 @@ func (w *Waker) Enter() error {
 // Leave ends what Enter began.
 func (w *Waker) Leave() { w.uses.RUnlock() }
 
+// Err returns [context.Cause] when the context is done, and nil before.
+func (w *Waker) Err() error {
+	if w.ctx.Err() != nil {
+		return context.Cause(w.ctx)
+	}
+	return nil
+}
+
 // Poll is poll(2): it blocks until a descriptor of set is ready or timeout
 // milliseconds have passed (negative: no limit), and leaves in set what the
 // kernel reported, nothing after the timeout. It fails with [context.Cause]
