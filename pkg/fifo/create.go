@@ -168,19 +168,24 @@ func (f *FIFO) makeReady(o Options) error {
 // openDraft makes the draft folder, or takes that of a Create that was killed:
 // nobody else is at it, the folder around it is locked. What others may have put
 // there is checked, not trusted.
-func openDraft(draft string) (int, error) {
-	err := unix.Mkdir(draft, 0o700)
+func openDraft(draft string) (room int, err error) {
+	err = unix.Mkdir(draft, 0o700)
 	made := err == nil
 	if !made && !errors.Is(err, unix.EEXIST) {
 		return -1, fmt.Errorf("%s: %w", draft, os.NewSyscallError("mkdir", err))
 	}
+	defer func() {
+		if made && err != nil {
+			_ = unix.Rmdir(draft) // no descriptor is left, say
+		}
+	}()
 	refuse := func(why string, err error) error {
 		return fmt.Errorf("%s: %s: %w: choose another path", draft, why, err)
 	}
 	open := func() (int, error) {
 		return unix.Open(draft, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	}
-	room, err := retry(open)
+	room, err = retry(open)
 	if made && errors.Is(err, unix.EACCES) {
 		// A umask can take even the owner's rights.
 		if err := letIn(draft); err != nil {

@@ -203,6 +203,41 @@ func TestFIFOOfAnotherUserIsRefused(t *testing.T) {
 	}
 }
 
+// Not parallel: the limit is the process's.
+func TestCreateWithoutDescriptorsLeavesNothing(t *testing.T) {
+	path := tempPath(t)
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	for left := range 3 {
+		low := unix.Rlimit{Cur: 128, Max: limit.Max}
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
+			t.Fatal(err)
+		}
+		var held []int
+		for {
+			fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+			if err != nil {
+				break
+			}
+			held = append(held, fd)
+		}
+		for _, fd := range held[:left] {
+			unix.Close(fd)
+		}
+		_, err := fifo.Create(context.Background(), path, fifo.Options{})
+		for _, fd := range held[left:] {
+			unix.Close(fd)
+		}
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			t.Fatal(err)
+		}
+		want(t, err, unix.EMFILE)
+		expectNames(t, filepath.Dir(path))
+	}
+}
+
 func TestStaleFIFOIsReplaced(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
