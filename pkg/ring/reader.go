@@ -165,10 +165,12 @@ func (r *Reader) WriteTo(dst io.Writer) (n int64, err error) {
 		if writeErr == nil && m < len(bytes) {
 			writeErr = io.ErrShortWrite
 		}
-		if err := r.Discard(m); err != nil {
+		before := r.head
+		err = r.Discard(m)
+		n += int64(r.head - before) // also when the FIFO has failed
+		if err != nil {
 			return n, errors.Join(writeErr, err)
 		}
-		n += int64(m)
 		if writeErr != nil {
 			return n, writeErr
 		}

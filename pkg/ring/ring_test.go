@@ -565,6 +565,46 @@ func TestCloseEndsStreamAtFullSpeed(t *testing.T) {
 	want(t, err, cause)
 }
 
+// What is in the ring, or out of it, counts also when to wake the other side fails.
+func TestReadFromAndWriteToCountAllThatHasMoved(t *testing.T) {
+	t.Parallel()
+	t.Run("ReadFrom", func(t *testing.T) {
+		t.Parallel()
+		p := newPair(t, 64)
+		p.header().readerWaits.Store(1)
+		n, err := p.w.ReadFrom(step(func(b []byte) (int, error) {
+			_ = p.out.Close()
+			return copy(b, "abc"), nil
+		}))
+		want(t, err, os.ErrClosed)
+		if got := p.r.Buffered(); n != 3 || got != 3 {
+			t.Errorf("ReadFrom says %d bytes, and %d are in the ring; want 3", n, got)
+		}
+	})
+	t.Run("WriteTo", func(t *testing.T) {
+		t.Parallel()
+		p := newPair(t, 64)
+		if _, err := p.w.Write([]byte("abc")); err != nil {
+			t.Fatal(err)
+		}
+		p.header().writerWaits.Store(1)
+		n, err := p.r.WriteTo(step(func(b []byte) (int, error) {
+			_ = p.in.Close()
+			return len(b), nil
+		}))
+		want(t, err, os.ErrClosed)
+		if n != 3 || p.r.Buffered() != 0 {
+			t.Errorf("WriteTo says %d bytes, and %d are in the ring; want 3 and 0", n, p.r.Buffered())
+		}
+	})
+}
+
+// step is what a source or a sink does.
+type step func([]byte) (int, error)
+
+func (s step) Read(p []byte) (int, error)  { return s(p) }
+func (s step) Write(p []byte) (int, error) { return s(p) }
+
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }

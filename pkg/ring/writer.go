@@ -195,12 +195,13 @@ func (w *Writer) ReadFrom(src io.Reader) (n int64, err error) {
 			return n, err
 		}
 		m, readErr := src.Read(space[:min(len(space), chunk(len(w.data)))])
+		before := w.tail
 		err = w.Commit(m)
+		n += int64(w.tail - before) // also when the FIFO has failed
 		w.reserved = 0
 		if err != nil {
 			return n, err
 		}
-		n += int64(m)
 		switch {
 		case readErr == io.EOF:
 			return n, nil
