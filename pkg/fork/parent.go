@@ -28,7 +28,9 @@ const executable = "/proc/self/exe"
 // given by mistake.
 //
 // SysProcAttr is set so that the child does not outlive its parent. Set more of
-// its fields if need be, but do not replace it.
+// its fields if need be, but do not replace it, and give the child no PID namespace
+// of its own (CLONE_NEWPID): from there it does not see its parent, and would take
+// it for dead.
 //
 // Errors are reported by Start: when /proc is not mounted, and when this process
 // is itself a child whose main has not called Dispatch, as it would start

@@ -656,6 +656,9 @@ func TestPeekLeavesTheTextUntilFree(t *testing.T) {
 	}
 	wantUndelivered(t, w, 0)
 	send(t, w, "next")
+	if err := r.Free(); !errors.Is(err, unix.EINVAL) {
+		t.Fatalf("freed what nobody has seen: %v", err)
+	}
 	receive(t, r, "next")
 }
 

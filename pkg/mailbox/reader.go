@@ -28,6 +28,7 @@ type Reader struct {
 	text   []byte // grows with the texts, up to the size of the slot
 	tokens [fifo.Atomic]byte
 	lost   uint64
+	peeked bool // at a text that is still in the slot
 }
 
 // NewReader returns the receiving side of the mailbox that slot and gate make up,
@@ -83,27 +84,37 @@ func (r *Reader) TryPeek() ([]byte, error) {
 		return nil, err
 	}
 	if n%tokenSize != 0 { // then there need be no text
-		if err := r.Free(); err != nil {
+		if err := r.free(); err != nil {
 			return nil, err
 		}
 		return nil, fmt.Errorf("receive: %w: a token in two pieces", ErrMalformed)
 	}
 	text, err := r.copyText()
 	if errors.Is(err, ErrMalformed) {
-		if err := r.Free(); err != nil {
+		if err := r.free(); err != nil {
 			return nil, err
 		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("receive: %w", err)
 	}
+	r.peeked = true
 	return text, nil
 }
 
 // Free takes the token of the text that Peek has returned: the slot is free. It
 // fails with [ErrMalformed] if the FIFO by now holds something that is not a
-// token, which is dropped.
+// token, which is dropped, and with [unix.EINVAL] where there is no such text: it
+// would wait for the next, and take that unread.
 func (r *Reader) Free() error {
+	if !r.peeked {
+		return fmt.Errorf("free the slot: no text has been peeked at: %w", unix.EINVAL)
+	}
+	return r.free()
+}
+
+func (r *Reader) free() error {
+	r.peeked = false
 	n, err := r.gate.Read(r.tokens[:])
 	switch {
 	case err != nil:
@@ -146,7 +157,7 @@ func (r *Reader) take() ([]byte, error) {
 	if err != nil && !errors.Is(err, ErrMalformed) {
 		return nil, fmt.Errorf("receive: %w", err)
 	}
-	if err := r.Free(); err != nil {
+	if err := r.free(); err != nil {
 		return nil, err
 	}
 	if err != nil {

@@ -74,7 +74,8 @@ func SetCapacity(fd, bytes int) (int, error) {
 
 // Buffered returns the number of bytes in a pipe that have not been read, from
 // either end (FIONREAD, pipe(7)). It counts across packets: it is not the size of
-// the next one.
+// the next one. The error is EBADF when the descriptor is closed; whether it is that
+// of a pipe is not checked.
 func Buffered(fd int) (int, error) {
 	// The kernel stores a C int, which is 32 bits on all architectures.
 	n, err := unix.IoctlGetUint32(fd, unix.TIOCINQ) // FIONREAD by its other name
