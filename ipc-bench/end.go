@@ -91,7 +91,7 @@ func usedSoFar() (usage, error) {
 	runtime.ReadMemStats(&m)
 	return usage{
 		User: time.Duration(r.Utime.Nano()), Sys: time.Duration(r.Stime.Nano()),
-		Voluntary: r.Nvcsw, Involuntary: r.Nivcsw,
+		Voluntary: int64(r.Nvcsw), Involuntary: int64(r.Nivcsw),
 		Allocations: m.Mallocs,
 	}, nil
 }

@@ -33,7 +33,8 @@ type Reader struct {
 
 // NewReader returns the receiving side of the mailbox that slot and gate make up,
 // and sets the capacity of the FIFO to one page. The slot must be attached when
-// texts are received; for reading is enough. It does not block.
+// texts are received; for reading is enough. It does not block. It fails with
+// [unix.EBUSY] if the FIFO holds more than fits into a page, and with [os.ErrClosed].
 func NewReader(slot *sysv.Segment, gate *fifo.Reader) (*Reader, error) {
 	if err := gate.SetCapacity(os.Getpagesize()); err != nil {
 		return nil, fmt.Errorf("mailbox: %w", err)

@@ -29,7 +29,8 @@ type Writer struct {
 
 // NewWriter returns a sending side of the mailbox that slot and gate make up, and
 // sets the capacity of the FIFO to one page. The slot must be attached for reading
-// and writing when texts are sent. It does not block.
+// and writing when texts are sent. It does not block. It fails with [unix.EBUSY] if
+// the FIFO holds more than fits into a page, and with [os.ErrClosed].
 func NewWriter(slot *sysv.Segment, gate *fifo.Writer) (*Writer, error) {
 	if err := gate.SetCapacity(os.Getpagesize()); err != nil {
 		return nil, fmt.Errorf("mailbox: %w", err)

@@ -52,7 +52,8 @@ var (
 // stopped. Until [Reader.Close], seg cannot be detached.
 //
 // It fails with [ErrIncompatible], [ErrCorrupt], [sysv.ErrDetached] and
-// [sysv.ErrReadOnly].
+// [sysv.ErrReadOnly]; with [unix.EBUSY] if the FIFO holds more than fits into a page,
+// and with [os.ErrClosed] if gate is closed.
 func NewReader(seg *sysv.Segment, gate *fifo.Reader) (*Reader, error) {
 	if err := gate.SetCapacity(os.Getpagesize()); err != nil {
 		return nil, fmt.Errorf("ring: %w", err)

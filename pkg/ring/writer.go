@@ -31,9 +31,9 @@ const prefix = 4
 // Its methods fail with [unix.EPIPE] when the reader has gone, and then
 // [Writer.Undelivered] tells what it has left; with [ErrCorrupt]; with the cause
 // of the context that the FIFO was opened with; and with [os.ErrClosed] when the
-// FIFO end or the Writer has been closed. Only Write, ReadFrom, Reserve, Send and
-// Flush block, and that only while the ring is too full. None of them allocates
-// unless it fails.
+// FIFO end or the Writer has been closed. Only Write, ReadFrom, Reserve, ReserveAfter,
+// Send and Flush block, and that only while the ring is too full. None of them
+// allocates unless it fails.
 type Writer struct {
 	h    *header
 	data []byte
@@ -66,7 +66,8 @@ var (
 // reader has gone, the context of gate is done or gate is closed.
 //
 // It fails with [ErrIncompatible], [ErrCorrupt], [ErrEnded], [sysv.ErrDetached]
-// and [sysv.ErrReadOnly].
+// and [sysv.ErrReadOnly]; with [unix.EBUSY] if the FIFO holds more than fits into a
+// page, and with [os.ErrClosed] if gate is closed.
 func NewWriter(seg *sysv.Segment, gate *fifo.Writer) (*Writer, error) {
 	if err := gate.SetCapacity(os.Getpagesize()); err != nil {
 		return nil, fmt.Errorf("ring: %w", err)
