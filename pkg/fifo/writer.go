@@ -46,7 +46,9 @@ type Writer struct {
 //
 // The error matches [unix.ENOENT] where nothing is at path, or its folder is not
 // there (any more); [unix.ENXIO] where no process reads the FIFO; [ErrNotFIFO].
-// To wait, the folder must be readable.
+// To wait, the folder must be readable. A wait takes its flock(2) for a moment, as
+// Create does; where another program keeps that, it is seconds longer, if ctx does not
+// end it.
 //
 // A wait that is given up has to free the thread that open(2) has blocked, and
 // does so by opening a read end for a moment: other processes that wait in
