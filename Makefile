@@ -23,6 +23,7 @@ test: ## all tests; those of containers where there is Docker
 lint: ## what CI checks besides the tests
 	go vet $(MODULES) $(CONTAINERS)
 	GOARCH=arm64 go vet $(MODULES)
+	GOARCH=386 go vet $(CURDIR)/pkg/...
 	go run $(LINTER) run $(MODULES) $(CONTAINERS)
 
 vuln: build ## known vulnerabilities: none may be in a binary, or be reached by pkg; the container tests' are shown

@@ -124,8 +124,8 @@ func (b *Batch) move() error {
 		return err
 	}
 	n := 0
-	for ; moved > 0 && n < len(b.held); n++ {
-		moved -= int64(b.held[n])
+	for left := int(int32(moved)); left > 0 && n < len(b.held); n++ { // see writerPresent
+		left -= int(b.held[n])
 		b.w.note(int(b.held[n]))
 	}
 	b.held = b.held[:copy(b.held, b.held[n:])]
