@@ -21,7 +21,6 @@ type sender struct {
 
 	evidence *evidence // nil without --explain
 	fifo     *fifo.Writer
-	batch    *fifo.Batch
 
 	// mu is held while a message is being sent, and not while the next one is
 	// waited for: who holds it knows that the counts are final.
@@ -31,18 +30,16 @@ type sender struct {
 
 // open connects to the server, and waits for one if told to.
 func (s *sender) open(ctx context.Context) (err error) {
-	if s.fifo, err = s.server.Open(ctx, s.env.Log); err != nil {
-		return s.server.Explain(err)
+	s.fifo, err = s.server.Open(ctx, s.env.Log)
+	if err == nil {
+		s.evidence.opened()
 	}
-	s.batch = fifo.NewBatch(s.fifo)
-	s.evidence.opened()
-	return nil
+	return s.server.Explain(err)
 }
 
 // send sends all messages of src and says how many did not arrive.
 func (s *sender) send(ctx context.Context, src client.Source) error {
 	defer s.fifo.Close() //nolint:errcheck // never fails
-	defer s.batch.Close()
 	if s.prompt {
 		s.env.Log.Notice().Msg("connected: type a message and press Enter, end with Ctrl-D")
 	}
@@ -81,54 +78,33 @@ func (s *sender) sendAll(src client.Source) error {
 		if err != nil {
 			return fmt.Errorf("read stdin: %w", err)
 		}
-		// With --explain each is looked at in the FIFO.
-		more := src.More() && s.evidence == nil
-		if err := s.sendOne(src.Kind, n, text, length, more); err != nil {
+		if err := s.sendOne(src.Kind, n, text, length); err != nil {
 			return err
 		}
 	}
 }
 
-// sendOne sends a message. If there are more at once, it may keep it until they are
-// sent with it.
-func (s *sender) sendOne(kind string, n int, text []byte, length int, more bool) error {
+func (s *sender) sendOne(kind string, n int, text []byte, length int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if length > fifo.Atomic {
 		s.refused++
 		s.env.Log.Error().Msgf("%s %d: %d bytes, at most %d are one message: not sent", kind, n, length, fifo.Atomic)
-	} else if err := s.add(text, more); err != nil {
-		s.failed++
-		return orGone(err)
-	}
-	if more {
 		return nil
 	}
-	return orGone(s.batch.Flush())
-}
-
-// add gives a message to the batch, or to the FIFO where a batch would be of one.
-func (s *sender) add(text []byte, more bool) (err error) {
-	if len(text) == 0 {
+	if length == 0 {
 		text = []byte("\n") // a pipe cannot carry nothing
 	}
-	if more || s.batch.Len() > 0 {
-		err = s.batch.Add(text)
-	} else {
-		_, err = s.fifo.Write(text)
-	}
-	if err == nil {
+	_, err := s.fifo.Write(text)
+	switch {
+	case err == nil:
 		s.sent++
 		s.evidence.sent(len(text))
+		return nil
+	case errors.Is(err, unix.EPIPE):
+		err = fmt.Errorf("the server has gone: %w", err)
 	}
-	return err
-}
-
-// orGone says in words what EPIPE means.
-func orGone(err error) error {
-	if errors.Is(err, unix.EPIPE) {
-		return fmt.Errorf("the server has gone: %w", err)
-	}
+	s.failed++
 	return err
 }
 
@@ -136,8 +112,7 @@ func orGone(err error) error {
 // got. What was sent and is in the FIFO is as good as delivered while there is
 // a server to read it, and lost when there is none.
 func (s *sender) account(err error) error {
-	_ = s.batch.Flush() // what there is room for now; the rest is counted
-	lost := s.refused + s.failed + s.batch.Len()
+	lost := s.refused + s.failed
 	if s.fifo.PeerGone() {
 		unread, _ := s.fifo.Unread()
 		lost += unread

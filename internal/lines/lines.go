@@ -3,7 +3,6 @@ package lines
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"io"
 )
@@ -21,13 +20,6 @@ type Reader struct {
 // not counted.
 func NewReader(r io.Reader, max int) *Reader {
 	return &Reader{r: bufio.NewReaderSize(r, max+len("\n")), max: max}
-}
-
-// Buffered reports whether the next line is here already, so that Next does not read
-// from the stream.
-func (r *Reader) Buffered() bool {
-	have, _ := r.r.Peek(r.r.Buffered()) // of what is buffered it cannot fail
-	return bytes.IndexByte(have, '\n') >= 0
 }
 
 // Next returns the next line without its newline, valid until the next call,

@@ -67,38 +67,6 @@ func TestNext(t *testing.T) {
 	}
 }
 
-func TestBufferedTellsWhatComesWithoutReading(t *testing.T) {
-	t.Parallel()
-	input := &pieces{"a\nb\nc", "c\n", "d"}
-	r := lines.NewReader(input, 16)
-	for i, want := range []struct {
-		buffered bool
-		line     string
-		left     int // pieces not read
-	}{{false, "a", 2}, {true, "b", 2}, {false, "cc", 1}, {false, "d", 0}} {
-		buffered := r.Buffered()
-		line, _, err := r.Next()
-		if buffered != want.buffered || string(line) != want.line || len(*input) != want.left || err != nil {
-			t.Errorf("line %d: buffered: %v, then %q with %d pieces left, %v; want %v", i, buffered, line, len(*input), err, want)
-		}
-	}
-	if r.Buffered() {
-		t.Error("a line is buffered at the end")
-	}
-}
-
-// pieces is an input of which each Read returns one.
-type pieces []string
-
-func (p *pieces) Read(b []byte) (int, error) {
-	if len(*p) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(b, (*p)[0])
-	*p = (*p)[1:]
-	return n, nil
-}
-
 func TestNextReturnsTheErrorOfTheInput(t *testing.T) {
 	t.Parallel()
 	input := io.MultiReader(strings.NewReader("a\nb"), iotest.ErrReader(io.ErrClosedPipe))

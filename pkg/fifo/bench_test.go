@@ -37,42 +37,28 @@ func BenchmarkRoundTrip(b *testing.B) {
 }
 
 // BenchmarkOneWay sends 64 bytes to another process, which does nothing with
-// them, each by itself or many in a batch.
+// them.
 func BenchmarkOneWay(b *testing.B) {
 	for _, capacity := range []int{64 << 10, 1 << 20} {
-		for _, way := range []string{"Write", "Batch"} {
-			b.Run(fmt.Sprintf("%s/%dKiB", way, capacity>>10), func(b *testing.B) {
-				f := create(b, tempPath(b))
-				if _, err := f.SetCapacity(capacity); err != nil {
+		b.Run(fmt.Sprintf("%dKiB", capacity>>10), func(b *testing.B) {
+			f := create(b, tempPath(b))
+			if _, err := f.SetCapacity(capacity); err != nil {
+				b.Fatal(err)
+			}
+			w := openWriter(b, f.Path())
+			c := run(b, "drain", f.Path())
+			c.expect("open")
+			message := bytes.Repeat([]byte("x"), 64)
+			b.ReportAllocs()
+			b.SetBytes(int64(len(message)))
+			for b.Loop() {
+				if _, err := w.Write(message); err != nil {
 					b.Fatal(err)
 				}
-				w := openWriter(b, f.Path())
-				c := run(b, "drain", f.Path())
-				c.expect("open")
-				batch := fifo.NewBatch(w)
-				send := batch.Add
-				if way == "Write" {
-					send = func(p []byte) error {
-						_, err := w.Write(p)
-						return err
-					}
-				}
-				message := bytes.Repeat([]byte("x"), 64)
-				b.ReportAllocs()
-				b.SetBytes(int64(len(message)))
-				for b.Loop() {
-					if err := send(message); err != nil {
-						b.Fatal(err)
-					}
-				}
-				if err := batch.Flush(); err != nil {
-					b.Fatal(err)
-				}
-				batch.Close()
-				w.Close()
-				c.expect("end of file") // all has been read
-			})
-		}
+			}
+			w.Close()
+			c.expect("end of file") // all has been read
+		})
 	}
 }
 

@@ -44,10 +44,6 @@
 // read returns whole. Nothing is added to the data, so a program that has never
 // heard of packets can be at the other end, with open(2), read(2) and write(2).
 //
-// Where messages come faster than they can be sent, a [Batch] sends many at a time.
-// Packets stay packets when splice(2) moves them from one pipe to another, so the
-// readers cannot tell.
-//
 // Of several readers each message goes to one, whichever comes first. Every reader
 // must offer at least Atomic bytes, or the kernel cuts the packet to what the
 // reader has offered and says nothing. There is no empty packet.

@@ -55,9 +55,6 @@ func TestNothingStaysOpen(t *testing.T) {
 		want(t, err, fifo.ErrStopped)
 		must(sr.StopOne(ctx))
 		must(w.Lock())
-		b := fifo.NewBatch(w)
-		must(b.Add([]byte("x")))
-		must(b.Flush())
 
 		// All that fails.
 		_, err = fifo.Create(ctx, path, fifo.Options{})
@@ -82,7 +79,6 @@ func TestNothingStaysOpen(t *testing.T) {
 		must(err)
 		must(errors.Join(w.Close(), r.Close(), other.Close(), shared.Close(), f.Remove()))
 		sr.Close()
-		b.Close()
 
 		// Waits that are given up.
 		for _, prepare := range []func() error{

@@ -106,8 +106,11 @@ func newWriter(ctx context.Context, path string, fd int) (*Writer, error) {
 //
 // Write does not allocate.
 func (w *Writer) Write(p []byte) (int, error) {
-	if err := w.check(p); err != nil {
-		return 0, err
+	switch {
+	case len(p) == 0:
+		return 0, fmt.Errorf("write FIFO %s: empty message: %w", w.path, unix.EINVAL)
+	case len(p) > Atomic:
+		return 0, fmt.Errorf("write FIFO %s: message of %d bytes, at most %d: %w", w.path, len(p), Atomic, unix.EMSGSIZE)
 	}
 	if err := w.wake.Enter(); err != nil {
 		return 0, fmt.Errorf("write FIFO %s: %w", w.path, err)
@@ -129,17 +132,6 @@ func (w *Writer) Write(p []byte) (int, error) {
 			return 0, fmt.Errorf("write FIFO %s: %w", w.path, err)
 		}
 	}
-}
-
-// check fails if p cannot be a message.
-func (w *Writer) check(p []byte) error {
-	switch {
-	case len(p) == 0:
-		return fmt.Errorf("write FIFO %s: empty message: %w", w.path, unix.EINVAL)
-	case len(p) > Atomic:
-		return fmt.Errorf("write FIFO %s: message of %d bytes, at most %d: %w", w.path, len(p), Atomic, unix.EMSGSIZE)
-	}
-	return nil
 }
 
 func (w *Writer) tryWrite(p []byte) error {
