@@ -52,6 +52,22 @@ func TestWriterMakesRoomForAllThatIsUnread(t *testing.T) {
 	}
 }
 
+func TestOnlyWhatNobodyElseCanOpenIsPrivate(t *testing.T) {
+	t.Parallel()
+	me := uint32(os.Geteuid())
+	for _, tt := range []struct {
+		uid, mode uint32
+		want      bool
+	}{
+		{me, 0o600, true}, {me, 0o400, true}, {me, 0o640, false}, {me, 0o620, false},
+		{me, 0o604, false}, {me, 0o602, false}, {me + 1, 0o600, false},
+	} {
+		if got := isPrivate(&unix.Stat_t{Uid: tt.uid, Mode: unix.S_IFIFO | tt.mode}); got != tt.want {
+			t.Errorf("uid %d, mode %#o: %v", tt.uid, tt.mode, got)
+		}
+	}
+}
+
 // FuzzMark feeds what a read(2) of a SharedReader can return: anything, with the
 // packet of the mark behind it or not.
 func FuzzMark(f *testing.F) {

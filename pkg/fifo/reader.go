@@ -93,7 +93,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 	}
 	defer r.wake.Leave()
 	for {
-		n, err := rawRead(r.fd, p)
+		n, err := unix.Read(r.fd, p)
 		switch {
 		case n > 0:
 			return n, nil

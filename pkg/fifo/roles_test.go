@@ -24,6 +24,7 @@ var roles = fork.Roles{
 	"serve":      role(serve),
 	"mode":       role(mode),
 	"read":       role(read),
+	"hold":       role(hold),
 	"raw reader": role(rawReader),
 	"raw writer": role(rawWriter),
 	"write":      role(write),

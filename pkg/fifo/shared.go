@@ -111,6 +111,9 @@ func (m mark) write(ctx context.Context, path string, fd, n int) error {
 // the inode whatever the path names by now, or by the path where that still
 // names the inode.
 func (f *FIFO) reopen(access int) (int, error) {
+	if f.hold < 0 {
+		return -1, os.ErrClosed
+	}
 	fd, err := retry(func() (int, error) {
 		return unix.Open(procName(f.hold), access|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	})
@@ -160,7 +163,9 @@ func NewSharedReader(fd int, word string) (*SharedReader, error) {
 	// Large enough that the mark, behind all that a stream writer can have
 	// put before it, is read whole. Memory is taken as it is touched.
 	r.buf = make([]byte, capacity+Atomic)
-	r.own, err = unix.Open(procName(fd), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	r.own, err = retry(func() (int, error) {
+		return unix.Open(procName(fd), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	})
 	if err != nil {
 		r.own = -1
 	}
@@ -181,8 +186,11 @@ func (r *SharedReader) SetBuffer(buf []byte) error {
 
 // StopOne is [FIFO.StopReaders] for one reader, r or one that shares the FIFO
 // with it, when the process that made the FIFO is not there to do it. It may be
-// called while another method is under way. It takes /proc.
+// called while Next or TryNext is under way. It takes /proc.
 func (r *SharedReader) StopOne(ctx context.Context) error {
+	if r.inherited < 0 {
+		return fmt.Errorf("stop a reader: %w", os.ErrClosed)
+	}
 	fd, err := retry(func() (int, error) {
 		return unix.Open(procName(r.inherited), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	})
@@ -195,34 +203,44 @@ func (r *SharedReader) StopOne(ctx context.Context) error {
 	return nil
 }
 
-// Close closes the descriptors. A Next under way in another goroutine does not
-// end by it.
+// Close closes the descriptors. No other method may be under way, as a Next would not
+// end by it. Afterwards they fail with [os.ErrClosed], and a second Close does nothing.
 func (r *SharedReader) Close() {
-	closeFD(r.inherited)
-	if r.own >= 0 {
-		closeFD(r.own)
+	for _, fd := range []*int{&r.inherited, &r.own} {
+		if *fd >= 0 {
+			closeFD(*fd)
+			*fd = -1
+		}
 	}
 }
 
 // Next returns the next message, valid until the next call, and blocks until
 // there is one. It fails with [io.EOF] when every writer has closed and all is
 // read, and with [ErrStopped].
-func (r *SharedReader) Next() ([]byte, error) { return r.read(unix.Read, r.inherited) }
+func (r *SharedReader) Next() ([]byte, error) {
+	if r.inherited < 0 {
+		return nil, os.ErrClosed
+	}
+	return r.read(r.inherited)
+}
 
 // TryNext is Next without blocking: it fails with [unix.EAGAIN] when there is
 // no message now.
 func (r *SharedReader) TryNext() ([]byte, error) {
-	if r.own < 0 && !r.stopped {
+	switch {
+	case r.inherited < 0:
+		return nil, os.ErrClosed
+	case r.own < 0 && !r.stopped:
 		return nil, unix.EAGAIN
 	}
-	return r.read(rawRead, r.own)
+	return r.read(r.own)
 }
 
-func (r *SharedReader) read(read func(int, []byte) (int, error), fd int) ([]byte, error) {
+func (r *SharedReader) read(fd int) ([]byte, error) {
 	if r.stopped {
 		return nil, ErrStopped
 	}
-	n, err := retry(func() (int, error) { return read(fd, r.buf) })
+	n, err := retry(func() (int, error) { return unix.Read(fd, r.buf) })
 	switch {
 	case errors.Is(err, unix.EAGAIN):
 		return nil, unix.EAGAIN

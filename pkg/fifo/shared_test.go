@@ -359,6 +359,30 @@ func TestNothingComesAfterShut(t *testing.T) {
 	}
 }
 
+func TestClosedSharedReaderTouchesNoDescriptor(t *testing.T) {
+	t.Parallel()
+	f, _, w := pair(t)
+	r := sharedReader(t, f)
+	send(t, w, "unread")
+	r.Close()
+	r.Close()
+	_, err := r.Next()
+	want(t, err, os.ErrClosed)
+	_, err = r.TryNext()
+	want(t, err, os.ErrClosed)
+	want(t, r.StopOne(t.Context()), os.ErrClosed)
+}
+
+func TestClosedFIFOIsNotOpenedAgain(t *testing.T) {
+	t.Parallel()
+	f := create(t, tempPath(t))
+	f.Close()
+	_, _, err := f.Shared()
+	want(t, err, os.ErrClosed)
+	want(t, f.KeepOpen(), os.ErrClosed)
+	want(t, f.StopReaders(t.Context(), 1), os.ErrClosed)
+}
+
 func TestNewSharedReaderRefusesWhatSharedHasNotReturned(t *testing.T) {
 	t.Parallel()
 	f := create(t, tempPath(t))

@@ -33,6 +33,8 @@ type Writer struct {
 	path string
 	fd   int // non-blocking, O_DIRECT
 	wake *wake.Waker
+	// write is write(2), or rawWrite.
+	write func(fd int, p []byte) (int, error)
 
 	// mu makes the order of sizes that of the messages in the pipe.
 	mu sync.Mutex
@@ -88,13 +90,22 @@ func newWriter(ctx context.Context, path string, fd int) (*Writer, error) {
 		closeFD(fd)
 		return nil, os.NewSyscallError("fcntl F_SETFL O_DIRECT", err)
 	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		closeFD(fd)
+		return nil, os.NewSyscallError("fstat", err)
+	}
 	wk, err := wake.New(ctx)
 	if err != nil {
 		closeFD(fd)
 		return nil, err
 	}
+	write := unix.Write
+	if isPrivate(&st) {
+		write = rawWrite
+	}
 	// As many as the largest pipe of an unprivileged user has slots, twice.
-	return &Writer{path: path, fd: fd, wake: wk, sizes: make([]uint16, 0, 512)}, nil
+	return &Writer{path: path, fd: fd, wake: wk, write: write, sizes: make([]uint16, 0, 512)}, nil
 }
 
 // Write sends p as one message, which one Read returns whole, and blocks while
@@ -138,7 +149,7 @@ func (w *Writer) tryWrite(p []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	// Up to PIPE_BUF bytes it is all or nothing (pipe(7)).
-	_, err := rawWrite(w.fd, p)
+	_, err := w.write(w.fd, p)
 	if err == nil {
 		w.note(len(p))
 	}

@@ -133,6 +133,9 @@ func (r *Reader) Peek() ([]byte, error) {
 // [unix.EINVAL], having done nothing, if there were not so many. After other
 // errors they are gone all the same. It does not block.
 func (r *Reader) Discard(n int) error {
+	if r.unpin == nil {
+		return fmt.Errorf("discard from ring: %w", os.ErrClosed)
+	}
 	if n < 0 || n > r.peeked {
 		return fmt.Errorf("discard %d bytes, of %d peeked at: %w", n, r.peeked, unix.EINVAL)
 	}

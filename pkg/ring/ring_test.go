@@ -438,7 +438,6 @@ func TestReservedSpaceIsGivenUp(t *testing.T) {
 		"Send":     func(w *Writer) error { return w.Send(nil) },
 		"ReadFrom": func(w *Writer) error { _, err := w.ReadFrom(bytes.NewReader(nil)); return err },
 		"End":      (*Writer).End,
-		"Close":    (*Writer).Close,
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t, 64)
@@ -622,6 +621,8 @@ func TestClosedSides(t *testing.T) {
 	_, err = p.w.Reserve()
 	want(t, err, os.ErrClosed)
 	want(t, p.w.Send(nil), os.ErrClosed)
+	want(t, p.w.Commit(1), os.ErrClosed)
+	want(t, p.r.Discard(1), os.ErrClosed)
 	want(t, p.w.Flush(), os.ErrClosed)
 	want(t, p.w.End(), os.ErrClosed)
 	_, err = p.r.Read(make([]byte, 1))

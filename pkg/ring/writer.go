@@ -174,6 +174,9 @@ func (w *Writer) ReserveAfter(n int) ([]byte, error) {
 // [unix.EINVAL], having done nothing, if there are not so many. After other
 // errors they are in the ring all the same. It does not block.
 func (w *Writer) Commit(n int) error {
+	if w.unpin == nil {
+		return fmt.Errorf("commit to ring: %w", os.ErrClosed)
+	}
 	if n < 0 || n > w.reserved {
 		return fmt.Errorf("commit %d bytes, of %d reserved: %w", n, w.reserved, unix.EINVAL)
 	}
