@@ -81,6 +81,19 @@ func (e *evidence) openedTwice(first explain.FD) {
 	explain.Print(e.stderr, explain.Description(first, explain.FD{PID: os.Getpid(), FD: fd}))
 }
 
+// hold keeps the readers from the end of file, at which they end, until release is
+// called: so that there is something to look at also when the client has left.
+func (e *evidence) hold() (release func()) {
+	if e == nil {
+		return func() {}
+	}
+	fd, err := unix.Open(e.path, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if err != nil { // somebody has removed it
+		return func() {}
+	}
+	return func() { _ = unix.Close(fd) }
+}
+
 // inherited is when a reader runs, with the descriptor that it was given.
 func (e *evidence) inherited(reader int, shared *os.File) {
 	if e == nil {

@@ -26,13 +26,13 @@ const limit = 20 * time.Second
 
 // The tests run fifo-server and fifo-client as a user does, and the chapter pipe-demo.
 func TestMain(m *testing.M) {
+	syscall.Umask(0o022) // other users are to run the binaries too
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "fifo-server-test-")
 		if err != nil {
 			panic(err)
 		}
 		defer os.RemoveAll(dir)
-		// Other users are to run them too.
 		if err := os.Chmod(dir, 0o755); err != nil {
 			panic(err)
 		}

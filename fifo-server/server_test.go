@@ -748,7 +748,7 @@ func TestReadersThatCannotAllBeStartedAreEnded(t *testing.T) {
 	t.Parallel()
 	dir := newDir(t)
 	// Each reader takes a descriptor of the server.
-	s := startCmd(t, dir, exec.CommandContext(context.Background(), "sh", "-c", "ulimit -n 40; exec fifo-server --readers 60"))
+	s := startCmd(t, dir, exec.CommandContext(context.Background(), "sh", "-c", "ulimit -n $(($(ls /proc/self/fd | wc -l) + 36)); exec fifo-server --readers 60"))
 	c := start(t, dir, "fifo-client", "--wait", "20s")
 	says(t, s.exit(1), "Error .*start reader: .*too many open files")
 	if rest := s.rest(); rest != "" {

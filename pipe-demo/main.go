@@ -99,7 +99,7 @@ func runCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 	if c.Bool("explain") {
 		p.evidence = &evidence{stderr: env.Stderr}
 	}
-	switch longest := len(p.message(p.count)); {
+	switch longest := len(p.message(max(0, p.count-1))); {
 	case p.count < 0:
 		return command.UsageErrorf("--count %d: want 0 or more", p.count)
 	case p.interval < 0:

@@ -3,6 +3,7 @@
 package rundir
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -42,6 +43,9 @@ func Path(c *cli.Context, flag, file string) (string, error) {
 // The name could still be moved if the folder above it were another user's;
 // /tmp, with its sticky bit, and $XDG_RUNTIME_DIR keep others from that.
 func Open(dir string) error {
+	if dir == "" {
+		return errors.New("--dir has no name: give it that of a folder")
+	}
 	if err := os.Mkdir(dir, 0o700); err != nil && !os.IsExist(err) {
 		return fmt.Errorf("make folder: %w: name another with --dir", err)
 	}

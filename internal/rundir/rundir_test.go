@@ -50,6 +50,13 @@ func TestOpenAcceptsAFolderThatOnlyTheStickyBitProtects(t *testing.T) {
 	}
 }
 
+func TestOpenRefusesNoName(t *testing.T) {
+	t.Parallel()
+	if err := rundir.Open(""); err == nil || !strings.Contains(err.Error(), "--dir has no name") {
+		t.Errorf("Open: %v", err)
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
