@@ -528,12 +528,12 @@ func (i impostor) sends(t *testing.T, text, end string) {
 
 func TestServerComparesWithWhatWasSent(t *testing.T) {
 	for _, c := range []struct{ name, end, says string }{
-		{"other checksum", "end 6 crc32 00000000", "the stream has changed on its way: checksum 363a3020, and 00000000 when it was sent"},
-		{"other length", "end 7 crc32 363a3020", "the stream has changed on its way: 6 bytes came of 7 sent"},
+		{"other checksum", "end 6 xxh3 0000000000000000", "the stream has changed on its way: checksum 851d43285ed32c04, and 0000000000000000 when it was sent"},
+		{"other length", "end 7 xxh3 851d43285ed32c04", "the stream has changed on its way: 6 bytes came of 7 sent"},
 		{"other length, no checksum", "end 5", "the stream has changed on its way: 6 bytes came of 5 sent"},
 		{"no end of a stream", "hello", `"hello" is not the end of a stream`},
 		{"nothing", "", "the client has gone before it could say what it had sent"},
-		{"no token", "end 6 crc32 363a3020", "the client has gone before it could say what it had sent"},
+		{"no token", "end 6 xxh3 851d43285ed32c04", "the client has gone before it could say what it had sent"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir, server := newServer(t, "--stream")
@@ -609,7 +609,7 @@ func TestClientIsToldThatTheServerDoesNotAgree(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := string(packet[:n]); got != "end 6 crc32 363a3020" {
+	if got := string(packet[:n]); got != "end 6 xxh3 851d43285ed32c04" {
 		t.Errorf("the client says %q", got)
 	}
 	_ = errors.Join(r.Close(), gate.Close())

@@ -18,12 +18,12 @@ type Flow struct {
 	// its goroutines are: who takes it from there, and keeps it, knows that the
 	// total is final.
 	mu    sync.Mutex
-	total Total
+	count counter
 	ended bool
 }
 
 // NewFlow returns a Flow that computes a checksum if sum is set.
-func NewFlow(sum bool) *Flow { return &Flow{total: Total{Summed: sum}} }
+func NewFlow(sum bool) *Flow { return &Flow{count: counter{Total: Total{Summed: sum}}} }
 
 // Run runs work until it returns, or stop is closed while it is blocked in a
 // system call and still is when grace has passed: then it reports that the work
@@ -56,7 +56,7 @@ func (f *Flow) Run(work func() error, stop <-chan struct{}, grace time.Duration)
 }
 
 // Total returns what has passed. It may be called by the work, and after Run.
-func (f *Flow) Total() Total { return f.total }
+func (f *Flow) Total() Total { return f.count.total() }
 
 // Lock and Unlock are for work that several goroutines share: each has the lock
 // except while it is in a system call or waits for another of them. The one that
@@ -67,7 +67,7 @@ func (f *Flow) Lock() { f.mu.Lock() }
 func (f *Flow) Unlock() { f.mu.Unlock() }
 
 // Count counts the bytes that come next. The caller has the lock.
-func (f *Flow) Count(p []byte) { f.total.Add(p) }
+func (f *Flow) Count(p []byte) { f.count.add(p) }
 
 // Reader returns a reader of src for the work. It counts what it returns, and
 // tells passed of it, if that is not nil.
@@ -76,7 +76,7 @@ func (f *Flow) Reader(src io.Reader, passed func(bytes int)) io.Reader {
 		f.mu.Unlock()
 		n, err := src.Read(p)
 		f.mu.Lock()
-		f.total.Add(p[:n])
+		f.count.add(p[:n])
 		if passed != nil {
 			passed(n)
 		}
@@ -90,7 +90,7 @@ func (f *Flow) Writer(dst io.Writer) io.Writer {
 		f.mu.Unlock()
 		n, err := dst.Write(p)
 		f.mu.Lock()
-		f.total.Add(p[:n])
+		f.count.add(p[:n])
 		return n, err
 	})
 }

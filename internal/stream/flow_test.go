@@ -19,7 +19,7 @@ func TestWorkThatEnds(t *testing.T) {
 		}
 		return reason
 	}, nil, 0)
-	if left || !errors.Is(err, reason) || out.String() != "hello" || flow.Total().String() != "end 5 crc32 3610a686" {
+	if left || !errors.Is(err, reason) || out.String() != "hello" || flow.Total().String() != "end 5 xxh3 cc43551f142f101b" {
 		t.Errorf("left %v, %v, wrote %q, %v", left, err, out.String(), flow.Total())
 	}
 }

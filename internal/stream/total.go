@@ -4,9 +4,11 @@
 package stream
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
+
+	"github.com/zeebo/xxh3"
 )
 
 // ErrDiffers says that the two sides have not seen the same bytes.
@@ -15,39 +17,83 @@ var ErrDiffers = errors.New("the stream has changed on its way")
 // Total is what has passed one side. The client sends its own behind the
 // stream, and the server compares it with what it has written.
 //
-// The checksum is the CRC-32 of gzip and zip, in the standard library. Of those
-// that were measured, over pieces of 256 KiB, it was the fastest: 24 GB/s,
-// against 16 of zeebo/xxh3, 13 of cespare/xxhash, 5 of CRC-32C, for which Go has
-// less of a processor to use, and 1.7 of SHA-256. It finds what goes wrong by
-// itself. Who wants to deceive it does not keep out, and nothing could: everyone
-// who may write to the segment may be the client.
+// The checksum finds what goes wrong by itself. Who wants to deceive it does not keep
+// out, and nothing could: everyone who may write to the segment may be the client.
 type Total struct {
 	Bytes  int64
-	CRC32  uint32
-	Summed bool // CRC32 is of all these bytes, and not just 0
+	Sum    uint64 // of all these bytes, see counter
+	Summed bool   // or Sum is 0, and was not computed
 }
 
-// Add adds the bytes that come next.
-func (t *Total) Add(p []byte) {
-	t.Bytes += int64(len(p))
-	if t.Summed {
-		t.CRC32 = crc32.Update(t.CRC32, crc32.IEEETable, p)
+// counter adds up what passes, in pieces of any length.
+//
+// The sum is made of blocks of blockSize bytes: it is the XXH3 of the sum of the blocks
+// before and of the XXH3 of the block. So the piece that comes next need not be copied
+// together with the one before it, if it has whole blocks, as it has where a file goes
+// through a ring. That makes XXH3 twice as fast: over pieces of 1 MiB, 19 GB/s against
+// 10 without blocks, 9.5 of the CRC-32 in the standard library, 6.5 of XXH64 and 5.6 of
+// CRC-32C, on a first AMD EPYC. (Processors differ: on another, CRC-32 had 24, and XXH3
+// without blocks 16.)
+type counter struct {
+	Total             // Sum is that of the whole blocks
+	last  xxh3.Hasher // of the bytes after these
+}
+
+const blockSize = 16 << 10
+
+// add adds the bytes that come next.
+func (c *counter) add(p []byte) {
+	if !c.Summed {
+		c.Bytes += int64(len(p))
+		return
+	}
+	for len(p) > 0 {
+		at := int(c.Bytes % blockSize)
+		n := min(len(p), blockSize-at)
+		if n == blockSize {
+			c.Sum = next(c.Sum, xxh3.Hash(p[:n]))
+		} else {
+			_, _ = c.last.Write(p[:n]) // it does not fail
+			if at+n == blockSize {
+				c.Sum = next(c.Sum, c.last.Sum64())
+				c.last.Reset()
+			}
+		}
+		c.Bytes += int64(n)
+		p = p[n:]
 	}
 }
 
-// String is the total as it is sent, in one packet: "end 5 crc32 3610a686", or
+// total returns the total so far.
+func (c *counter) total() Total {
+	t := c.Total
+	if t.Summed && t.Bytes%blockSize != 0 {
+		t.Sum = next(t.Sum, c.last.Sum64())
+	}
+	return t
+}
+
+// next returns the sum of all blocks from that of the blocks before and that of one.
+func next(before, block uint64) uint64 {
+	var both [16]byte
+	binary.LittleEndian.PutUint64(both[:], before)
+	binary.LittleEndian.PutUint64(both[8:], block)
+	return xxh3.Hash(both[:])
+}
+
+// String is the total as it is sent, in one packet: "end 5 xxh3 93d4e2f4bcd0e6ab", or
 // "end 5" without a checksum.
 func (t Total) String() string {
 	if !t.Summed {
 		return fmt.Sprintf("end %d", t.Bytes)
 	}
-	return fmt.Sprintf("end %d crc32 %08x", t.Bytes, t.CRC32)
+	return fmt.Sprintf("end %d xxh3 %016x", t.Bytes, t.Sum)
 }
 
 // Parse reads what String has written, and nothing else.
 func Parse(packet string) (Total, error) {
 	t := Total{Summed: true}
-	if _, err := fmt.Sscanf(packet, "end %d crc32 %x", &t.Bytes, &t.CRC32); err != nil {
+	if _, err := fmt.Sscanf(packet, "end %d xxh3 %x", &t.Bytes, &t.Sum); err != nil {
 		t = Total{}
 		_, _ = fmt.Sscanf(packet, "end %d", &t.Bytes) // what it has read is compared
 	}
@@ -63,8 +109,8 @@ func (t Total) Compare(sent Total) error {
 	switch {
 	case t.Bytes != sent.Bytes:
 		return fmt.Errorf("%w: %d bytes came of %d sent", ErrDiffers, t.Bytes, sent.Bytes)
-	case t.Summed && sent.Summed && t.CRC32 != sent.CRC32:
-		return fmt.Errorf("%w: checksum %08x, and %08x when it was sent", ErrDiffers, t.CRC32, sent.CRC32)
+	case t.Summed && sent.Summed && t.Sum != sent.Sum:
+		return fmt.Errorf("%w: checksum %016x, and %016x when it was sent", ErrDiffers, t.Sum, sent.Sum)
 	}
 	return nil
 }
