@@ -14,13 +14,14 @@ echo "cannot pull $image: making a stand-in from $(go env GOROOT)" >&2
 root=$(mktemp -d)
 trap 'rm -r "$root"' EXIT
 mkdir -m 1777 "$root/tmp"
-tar --create --dereference \
+# Not by a pipe, in which a tar that fails would still leave an image.
+tar --create --file "$root/image.tar" --dereference \
 	--directory / --transform "s,^$(go env GOROOT | cut -c2-),usr/local/go," "$(go env GOROOT | cut -c2-)" \
 	etc/ssl/certs/ca-certificates.crt \
-	--directory "$root" tmp |
-	docker import \
-		--change 'ENV PATH=/usr/local/go/bin' \
-		--change 'ENV GOPATH=/go' \
-		--change 'ENV GOTOOLCHAIN=local' \
-		--change 'ENV HOME=/root' \
-		--message "stand-in for golang:1.26" - "$image"
+	--directory "$root" tmp
+docker import \
+	--change 'ENV PATH=/usr/local/go/bin' \
+	--change 'ENV GOPATH=/go' \
+	--change 'ENV GOTOOLCHAIN=local' \
+	--change 'ENV HOME=/root' \
+	--message "stand-in for golang:1.26" "$root/image.tar" "$image"
