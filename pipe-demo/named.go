@@ -16,7 +16,7 @@ import (
 func namedPipe(flags int) (r, w *os.File, err error) {
 	dir, err := os.MkdirTemp("", "pipe-demo-")
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("make a folder for the FIFO: %w: name a place for it with TMPDIR", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	path := filepath.Join(dir, "fifo")
