@@ -58,7 +58,7 @@ soak: ## 16 clients and 16 readers for an hour: make soak TIME=1h
 
 images: ## one image per binary, as ipcsuite/NAME
 	deploy/golang-image.sh
-	set -e; for b in $(notdir $(BINARIES)); do docker build -f deploy/Dockerfile --target $$b --build-arg VERSION=$$(git describe --always --tags) --build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git show -s --format=%cI HEAD) -t ipcsuite/$$b .; done
+	set -e; for b in $(notdir $(BINARIES)); do docker build -f deploy/Dockerfile --target $$b --build-arg VERSION=$$(git describe --always --tags --dirty) --build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git show -s --format=%cI HEAD) -t ipcsuite/$$b .; done
 
 clean: ## what was built
 	rm -rf bin

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"maps"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -24,9 +25,9 @@ func TestImagesSayWhatIsInThem(t *testing.T) {
 				"org.opencontainers.image.description": "Pipes, FIFOs and System V shared memory, shown and measured",
 				"org.opencontainers.image.licenses":    "MIT",
 				"org.opencontainers.image.source":      "https://example.com/ipcsuite",
-				"org.opencontainers.image.version":     buildArgs["VERSION"],
-				"org.opencontainers.image.revision":    buildArgs["REVISION"],
-				"org.opencontainers.image.created":     buildArgs["CREATED"],
+				"org.opencontainers.image.version":     git(t, "describe", "--always", "--tags", "--dirty"),
+				"org.opencontainers.image.revision":    git(t, "rev-parse", "HEAD"),
+				"org.opencontainers.image.created":     git(t, "show", "-s", "--format=%cI", "HEAD"),
 			}
 			if got := image.Config.Labels; !maps.Equal(got, want) {
 				t.Errorf("labels are\n%v, want\n%v", got, want)
@@ -62,6 +63,16 @@ func TestImagesSayWhatIsInThem(t *testing.T) {
 			}
 		})
 	}
+}
+
+// git tells what the images were built from.
+func git(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.Command("git", args...).Output()
+	if err != nil {
+		t.Fatalf("git %s: %v", strings.Join(args, " "), err)
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // file is one of the container's, which need not run.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -159,9 +160,15 @@ func (p podman) command(ctx context.Context, stdin io.Reader, args ...string) *e
 	return cmd
 }
 
+// patience is how long anything may take before the test fails. Go's own limit for
+// tests would leave the pods and images behind.
+const patience = 2 * time.Minute
+
 func (p podman) run(t *testing.T, stdin io.Reader, args ...string) string {
 	t.Helper()
-	out, err := p.command(t.Context(), stdin, args...).CombinedOutput()
+	ctx, stop := context.WithTimeout(t.Context(), patience)
+	defer stop()
+	out, err := p.command(ctx, stdin, args...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("podman %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
@@ -178,7 +185,7 @@ func (p podman) clean(t *testing.T, stdin io.Reader, args ...string) {
 // await returns when the container has printed text.
 func (p podman) await(t *testing.T, container, text string) {
 	t.Helper()
-	ctx, stop := context.WithCancel(t.Context())
+	ctx, stop := context.WithTimeout(t.Context(), patience)
 	logs := p.command(ctx, nil, "logs", "--follow", container)
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -199,7 +206,7 @@ func (p podman) await(t *testing.T, container, text string) {
 			return
 		}
 	}
-	t.Fatalf("%s has ended without printing %q", container, text)
+	t.Fatalf("%s has ended, or has had %v, without printing %q", container, patience, text)
 }
 
 // mustExit waits for the container's end and checks its exit code.

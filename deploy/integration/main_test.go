@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -9,18 +8,12 @@ import (
 	"testing"
 
 	"github.com/moby/moby/client"
-	"github.com/testcontainers/testcontainers-go"
-	"github.com/testcontainers/testcontainers-go/log"
 )
 
 const root = "../.." // of the repository
 
 // binaries are the programs of the suite, each of which has an image.
 var binaries = []string{"pipe-demo", "fifo-server", "fifo-client", "shm-server", "shm-client", "ipc-bench"}
-
-// buildArgs are for the images' labels, and the same each time, so that the next run
-// finds the images built.
-var buildArgs = map[string]string{"VERSION": "v0.0.0-test", "REVISION": "0123456789abcdef", "CREATED": "2026-01-02T03:04:05Z"}
 
 // TestMain builds the images that all tests use. Where there is no Docker, it
 // skips the package, unless IPC_REQUIRE_DOCKER says that this is a failure.
@@ -55,42 +48,11 @@ func findDocker() error {
 	return err
 }
 
-// buildImages builds all targets of the Dockerfile, under the names that
-// compose.yaml gives them. The first one compiles, the others find that done.
+// buildImages builds all targets of the Dockerfile as users do, so that the images
+// that are left when the tests have ended are those of "make images".
 func buildImages() error {
-	base := exec.Command("../golang-image.sh")
-	base.Stdout, base.Stderr = os.Stderr, os.Stderr
-	if err := base.Run(); err != nil {
-		return fmt.Errorf("golang-image.sh: %w", err)
-	}
-	provider, err := testcontainers.NewDockerProvider(testcontainers.WithLogger(log.NewNoopLogger()))
-	if err != nil {
-		return err
-	}
-	defer provider.Close()
-	labels := make(map[string]*string)
-	for name, value := range buildArgs {
-		labels[name] = &value
-	}
-	for _, binary := range binaries {
-		var output bytes.Buffer
-		_, err := provider.BuildImage(context.Background(), &testcontainers.ContainerRequest{
-			FromDockerfile: testcontainers.FromDockerfile{
-				Context:        root,
-				Dockerfile:     "deploy/Dockerfile",
-				Repo:           "ipcsuite/" + binary,
-				Tag:            "latest",
-				BuildArgs:      labels,
-				KeepImage:      true, // and its layers, for the next run
-				BuildLogWriter: &output,
-				BuildOptionsModifier: func(o *client.ImageBuildOptions) {
-					o.Target = binary
-				},
-			},
-		})
-		if err != nil {
-			return fmt.Errorf("%s: %w\n%s", binary, err, &output)
-		}
+	if out, err := exec.Command("make", "-C", root, "images").CombinedOutput(); err != nil {
+		return fmt.Errorf("make images: %w\n%s", err, out)
 	}
 	return nil
 }
