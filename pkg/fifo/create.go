@@ -74,7 +74,8 @@ type Options struct {
 // Creations in one folder take turns under flock(2) on the folder, so that of
 // two servers that start at once exactly one gets the FIFO. The wait for that turn
 // is over in microseconds, unless another program keeps the folder locked: then
-// ctx ends it, or [unix.EBUSY] after some seconds.
+// ctx ends it, or [unix.EBUSY] after some seconds. The folder is the one to which the
+// path leads when Create is called.
 //
 // Sources: mkfifo(3), fifo(7), open(2) on ENXIO, fcntl(2) on open file
 // description locks.
@@ -135,16 +136,20 @@ const draftName = "fifo"
 // makeReady makes the FIFO in a draft folder and then moves it to its path, so that
 // no client meets one that is not served yet or has less than its mode. Nobody else
 // can reach into the draft folder, and so what is opened there is what was made.
+//
+// All goes by the descriptor of the folder that is locked and carries the sign of
+// life: by now the path may lead to another.
 func (f *FIFO) makeReady(o Options) error {
-	dir, base := filepath.Split(f.path)
-	draft := dir + "." + base + ".new"
-	room, err := openDraft(draft)
+	dir, _ := filepath.Split(f.path)
+	name := nameOf(f.path)
+	draft := "." + name + ".new"
+	room, err := openDraft(f.folder, draft)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s%s: %w", dir, draft, err)
 	}
 	defer closeFD(room)
-	defer unix.Rmdir(draft)               //nolint:errcheck // it is in nobody's way
-	_ = unix.Unlinkat(room, draftName, 0) // left by a Create that was killed
+	defer unix.Unlinkat(f.folder, draft, unix.AT_REMOVEDIR) //nolint:errcheck // it is in nobody's way
+	_ = unix.Unlinkat(room, draftName, 0)                   // left by a Create that was killed
 	if err := unix.Mkfifoat(room, draftName, uint32(o.Mode)); err != nil {
 		return os.NewSyscallError("mkfifo", err)
 	}
@@ -154,41 +159,41 @@ func (f *FIFO) makeReady(o Options) error {
 	}
 	// link(2) never replaces what is at the path; rename(2) does, and without
 	// a moment in which nothing is there.
-	err = unix.Linkat(room, draftName, unix.AT_FDCWD, f.path, 0)
+	err = unix.Linkat(room, draftName, f.folder, name, 0)
 	if !errors.Is(err, unix.EEXIST) {
 		return os.NewSyscallError("link", err)
 	}
-	if err := f.mustBeStale(f.path); err != nil {
+	if err := f.mustBeStale(name); err != nil {
 		return err
 	}
 	f.replaced = true
-	return os.NewSyscallError("rename", unix.Renameat(room, draftName, unix.AT_FDCWD, f.path))
+	return os.NewSyscallError("rename", unix.Renameat(room, draftName, f.folder, name))
 }
 
 // openDraft makes the draft folder, or takes that of a Create that was killed:
 // nobody else is at it, the folder around it is locked. What others may have put
 // there is checked, not trusted.
-func openDraft(draft string) (room int, err error) {
-	err = unix.Mkdir(draft, 0o700)
+func openDraft(folder int, draft string) (room int, err error) {
+	err = unix.Mkdirat(folder, draft, 0o700)
 	made := err == nil
 	if !made && !errors.Is(err, unix.EEXIST) {
-		return -1, fmt.Errorf("%s: %w", draft, os.NewSyscallError("mkdir", err))
+		return -1, os.NewSyscallError("mkdir", err)
 	}
 	defer func() {
 		if made && err != nil {
-			_ = unix.Rmdir(draft) // no descriptor is left, say
+			_ = unix.Unlinkat(folder, draft, unix.AT_REMOVEDIR) // no descriptor is left, say
 		}
 	}()
 	refuse := func(why string, err error) error {
-		return fmt.Errorf("%s: %s: %w: choose another path", draft, why, err)
+		return fmt.Errorf("%s: %w: choose another path", why, err)
 	}
 	open := func() (int, error) {
-		return unix.Open(draft, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		return unix.Openat(folder, draft, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	}
 	room, err = retry(open)
 	if made && errors.Is(err, unix.EACCES) {
 		// A umask can take even the owner's rights.
-		if err := letIn(draft); err != nil {
+		if err := letIn(folder, draft); err != nil {
 			return -1, err
 		}
 		room, err = retry(open)
@@ -197,7 +202,7 @@ func openDraft(draft string) (room int, err error) {
 	case errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
 		return -1, refuse("something is in the way", unix.EEXIST)
 	case err != nil:
-		return -1, fmt.Errorf("%s: %w", draft, os.NewSyscallError("open", err))
+		return -1, os.NewSyscallError("open", err)
 	}
 	var st unix.Stat_t
 	err = os.NewSyscallError("fstat", unix.Fstat(room, &st))
@@ -216,9 +221,9 @@ func openDraft(draft string) (room int, err error) {
 
 // letIn gives the owner the rights to the draft folder. A link in its place is not
 // followed: fchmodat(2) can do that since Linux 6.6 only.
-func letIn(draft string) error {
+func letIn(folder int, draft string) error {
 	handle, err := retry(func() (int, error) {
-		return unix.Open(draft, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		return unix.Openat(folder, draft, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	})
 	if err != nil {
 		return os.NewSyscallError("open", err)
@@ -257,11 +262,11 @@ func (f *FIFO) open(room int, o Options) (err error) {
 	return setPresence(f.folder, f.id)
 }
 
-// mustBeStale fails unless path names a FIFO of the caller's that nobody reads.
-// The folder is locked, so no other Create can use it from then on.
-func (f *FIFO) mustBeStale(path string) error {
+// mustBeStale fails unless name is, in the folder, that of a FIFO of the caller's
+// that nobody reads. The folder is locked, so no other Create can use it from then on.
+func (f *FIFO) mustBeStale(name string) error {
 	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
+	if err := unix.Fstatat(f.folder, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return os.NewSyscallError("lstat", err)
 	}
 	if err := mustBeFIFO(&st); err != nil {
@@ -270,13 +275,13 @@ func (f *FIFO) mustBeStale(path string) error {
 	if st.Uid != uint32(os.Geteuid()) {
 		return fmt.Errorf("it belongs to uid %d: %w: choose another path", st.Uid, unix.EPERM)
 	}
-	if err := live(f.folder, path, identityOf(&st)); err != nil {
+	if err := live(f.folder, f.path, identityOf(&st)); err != nil {
 		return err
 	}
 	// A write end opens only while somebody reads. A foreign server that is
 	// still blocked in open(2), where /proc shows no descriptor, is found only
 	// so, at the price that it sees a client come and go.
-	fd, _, err := openChecked(path, unix.O_WRONLY)
+	fd, _, err := openChecked(f.folder, name, unix.O_WRONLY)
 	if errors.Is(err, unix.ENXIO) || errors.Is(err, unix.EACCES) { // or its mode keeps its owner from writing
 		return nil
 	}
@@ -284,7 +289,7 @@ func (f *FIFO) mustBeStale(path string) error {
 		return err
 	}
 	closeFD(fd)
-	return &LiveError{Path: path, PIDs: readersOf(identityOf(&st))}
+	return &LiveError{Path: f.path, PIDs: readersOf(identityOf(&st))}
 }
 
 // Path returns the path given to [Create].
@@ -407,7 +412,7 @@ func (f *FIFO) Close() {
 // names nothing. The name is looked for in the folder where Create made it, also
 // when that has been moved or, with a relative path, the process is elsewhere.
 func (f *FIFO) Unlink() error {
-	folder, name := f.folder, filepath.Base(f.path)
+	folder, name := f.folder, nameOf(f.path)
 	if folder < 0 { // after Close
 		folder, name = unix.AT_FDCWD, f.path
 	}

@@ -571,6 +571,64 @@ func TestRemoveFindsTheFIFOWhereItWasMade(t *testing.T) {
 	}
 }
 
+// Not parallel: the working directory is the process's, and so are its threads.
+func TestFIFOIsMadeInTheFolderThatIsLocked(t *testing.T) {
+	for _, meanwhile := range []string{"chdir", "the folder is moved"} {
+		t.Run(meanwhile, func(t *testing.T) {
+			top := t.TempDir()
+			dir, other := filepath.Join(top, "a"), filepath.Join(top, "b")
+			if err := errors.Join(os.Mkdir(dir, 0o700), os.Mkdir(other, 0o700)); err != nil {
+				t.Fatal(err)
+			}
+			stale(t, filepath.Join(dir, "fifo")) // to be recognised there
+			lock := rawOpen(t, dir, unix.O_RDONLY)
+			if err := unix.Flock(lock, unix.LOCK_EX); err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(dir, "fifo")
+			if meanwhile == "chdir" {
+				t.Chdir(dir)
+				path = "fifo"
+			}
+			type made struct {
+				f   *fifo.FIFO
+				err error
+			}
+			result := make(chan made, 1)
+			go func() {
+				f, err := fifo.Create(context.Background(), path, fifo.Options{})
+				result <- made{f, err}
+			}()
+			eventually(t, "Create waits for the folder", func() bool { return threadsIn(os.Getpid(), unix.SYS_FLOCK) > 0 })
+			empty, full := other, dir
+			if meanwhile == "chdir" {
+				t.Chdir(other)
+			} else if err := unix.Renameat2(unix.AT_FDCWD, dir, unix.AT_FDCWD, other, unix.RENAME_EXCHANGE); err != nil {
+				t.Fatal(err)
+			} else {
+				empty, full = dir, other
+			}
+			if err := unix.Flock(lock, unix.LOCK_UN); err != nil {
+				t.Fatal(err)
+			}
+			m := within(t, result)
+			if m.err != nil {
+				t.Fatal(m.err)
+			}
+			if !m.f.Replaced() {
+				t.Error("Replaced is false")
+			}
+			expectNames(t, full, "fifo")
+			expectNames(t, empty)
+			want(t, fifo.Live(filepath.Join(full, "fifo")), unix.EADDRINUSE)
+			if err := m.f.Remove(); err != nil {
+				t.Error(err)
+			}
+			expectNames(t, full)
+		})
+	}
+}
+
 func TestUnlinkLeavesThePipe(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)

@@ -16,19 +16,19 @@ import (
 // symbolic link, which is not followed.
 var ErrNotFIFO = errors.New("not a FIFO")
 
-// openChecked opens the FIFO at path without blocking, and checks by the
-// descriptor that it is one: whatever a path named before is hearsay. The look
-// before the open keeps a device from being opened, which can have effects.
-func openChecked(path string, access int) (int, *unix.Stat_t, error) {
+// openChecked opens the FIFO at path, seen from a folder, without blocking, and
+// checks by the descriptor that it is one: whatever a path named before is hearsay.
+// The look before the open keeps a device from being opened, which can have effects.
+func openChecked(folder int, path string, access int) (int, *unix.Stat_t, error) {
 	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
+	if err := unix.Fstatat(folder, path, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return -1, nil, os.NewSyscallError("lstat", err)
 	}
 	if err := mustBeFIFO(&st); err != nil {
 		return -1, nil, err
 	}
 	fd, err := retry(func() (int, error) {
-		return unix.Open(path, access|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		return unix.Openat(folder, path, access|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	})
 	if err != nil {
 		return -1, nil, os.NewSyscallError("open", err)
@@ -62,6 +62,15 @@ func mustBeFIFO(st *unix.Stat_t) error {
 func folderOf(path string) string {
 	dir, _ := filepath.Split(path)
 	return cmp.Or(dir, ".")
+}
+
+// nameOf returns the name that path has in that folder.
+func nameOf(path string) string {
+	dir, name := filepath.Split(path)
+	if dir != "" {
+		name = cmp.Or(name, ".") // to the kernel, "folder/" is the folder
+	}
+	return name
 }
 
 func openFolder(dir string) (int, error) {

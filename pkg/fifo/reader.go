@@ -37,7 +37,7 @@ type Reader struct {
 //
 // Sources: fifo(7), open(2), inotify(7), tee(2).
 func OpenReader(ctx context.Context, path string) (*Reader, error) {
-	fd, _, err := openChecked(path, unix.O_RDONLY)
+	fd, _, err := openChecked(unix.AT_FDCWD, path, unix.O_RDONLY)
 	if err != nil {
 		return nil, fmt.Errorf("open FIFO %s for reading: %w", path, err)
 	}

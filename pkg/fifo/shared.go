@@ -108,7 +108,7 @@ func (m mark) write(ctx context.Context, path string, fd, n int) error {
 }
 
 // reopen opens the FIFO that f holds once more: through /proc, which leads to
-// the inode whatever the path names by now, or by the path where that still
+// the inode whatever the path names by now, or by its name where that still
 // names the inode.
 func (f *FIFO) reopen(access int) (int, error) {
 	if f.hold < 0 {
@@ -120,7 +120,7 @@ func (f *FIFO) reopen(access int) (int, error) {
 	if !errors.Is(err, unix.ENOENT) {
 		return fd, os.NewSyscallError("open", err)
 	}
-	fd, st, err := openChecked(f.path, access)
+	fd, st, err := openChecked(f.folder, nameOf(f.path), access)
 	if err == nil && identityOf(st) != f.id {
 		closeFD(fd)
 		return -1, fmt.Errorf("the path names another FIFO by now: %w", unix.ENOENT)

@@ -70,7 +70,7 @@ func openWriter(ctx context.Context, path string, wait Wait) (*Writer, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	fd, _, err := openChecked(path, unix.O_WRONLY)
+	fd, _, err := openChecked(unix.AT_FDCWD, path, unix.O_WRONLY)
 	if err == nil && wait != NoWait {
 		err = mustHaveReader(ctx, path, fd)
 	}
