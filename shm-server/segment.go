@@ -104,7 +104,7 @@ func (s *server) removeStale(key sysv.Key, parts sysv.KeyParts) error {
 	// The process may be in another PID namespace, but its FIFO is not.
 	var live *fifo.LiveError
 	if err := fifo.Live(s.fifoPath); old.Attached > 0 && errors.As(err, &live) {
-		return fmt.Errorf("FIFO %s: %w", s.fifoPath, live)
+		return err
 	}
 	segment, err := sysv.OpenID(old.ID)
 	if err != nil {

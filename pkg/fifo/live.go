@@ -1,7 +1,6 @@
 package fifo
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -37,18 +36,16 @@ func (e *LiveError) Error() string {
 // Unwrap makes errors.Is(err, unix.EADDRINUSE) true.
 func (e *LiveError) Unwrap() error { return unix.EADDRINUSE }
 
-// Live returns a [*LiveError] if the FIFO at path is served, nil if nobody
-// reads it, and another error if there is no FIFO or its folder may not be
+// Live returns an error with a [*LiveError] in it if the FIFO at path is served, nil
+// if nobody reads it, and another error if there is no FIFO or its folder may not be
 // read. It does not open the FIFO, so that nobody who waits there takes the caller
 // for a peer. A server that is not of this package is found only if /proc shows
 // it to the caller.
 func Live(path string) error {
-	err := look(path)
-	var served *LiveError
-	if err == nil || errors.As(err, &served) {
-		return err
+	if err := look(path); err != nil {
+		return fmt.Errorf("FIFO %s: %w", path, err)
 	}
-	return fmt.Errorf("look at FIFO %s: %w", path, err)
+	return nil
 }
 
 func look(path string) error {

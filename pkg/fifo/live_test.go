@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -24,7 +25,11 @@ func TestLiveTellsServedFromDead(t *testing.T) {
 	}
 	server := run(t, "serve", path)
 	server.expect("serving, replaced: true")
-	expectPIDs(t, fifo.Live(path), server.pid())
+	err := fifo.Live(path)
+	expectPIDs(t, err, server.pid())
+	if !strings.Contains(err.Error(), path) {
+		t.Errorf("error %q does not name %s", err, path)
+	}
 	server.kill()
 	if err := fifo.Live(path); err != nil {
 		t.Errorf("the server has died: %v", err)
