@@ -262,6 +262,20 @@ func TestFlushWaitsUntilTheLastTextIsTaken(t *testing.T) {
 	wantUndelivered(t, w, 0)
 }
 
+func TestFlushDoesNotWaitForTheTextOfAnother(t *testing.T) {
+	p := newPlace(t, 64)
+	r := p.reader(t, t.Context())
+	ctx, cancel := context.WithCancelCause(t.Context())
+	a, _ := p.writer(t, ctx)
+	b, _ := p.writer(t, t.Context())
+	send(t, a, "from a")
+	receive(t, r, "from a")
+	send(t, b, "from b") // which stays
+	cancel(errors.New("Flush has waited"))
+	wantError(t, a.Flush(), nil)
+	wantUndelivered(t, b, 1)
+}
+
 func TestReaderSeesTheEndWhenTheLastWriterLeaves(t *testing.T) {
 	p := newPlace(t, 64)
 	f := p.server(t)

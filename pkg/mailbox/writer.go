@@ -84,11 +84,14 @@ func (w *Writer) check(text []byte) error {
 	return nil
 }
 
-// Flush blocks until the text sent last has been taken, which it has once no
-// text waits in the slot. It fails like [Writer.Send], with [unix.EPIPE] only if
-// the reader has gone without taking that text.
+// Flush blocks until the text sent last has been taken. Where other writers fill the
+// slot as soon as it is free, some of their texts may be taken before it sees that. It
+// fails like [Writer.Send], with [unix.EPIPE] only if the reader has gone without
+// taking that text.
 func (w *Writer) Flush() error {
-	if !w.waiting {
+	// Another's text may be there by now, which is not to be waited for.
+	if w.Undelivered() == 0 {
+		w.waiting = false
 		return nil
 	}
 	err := w.gate.Await()
