@@ -144,10 +144,15 @@ func (c *connection) close() {
 	}
 }
 
-// use attaches a segment.
+// use attaches a segment. One that was removed since it was found is none, as it was
+// to [sysv.Open], and perhaps waited for.
 func (c *connection) use(segment *sysv.Segment) error {
 	c.evidence.found(c.keyPath, c.projID, segment)
-	if err := segment.Attach(); err != nil {
+	err := segment.Attach()
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EIDRM) {
+		return fmt.Errorf("%w: %w", unix.ENOENT, err)
+	}
+	if err != nil {
 		return err
 	}
 	c.slot = segment
