@@ -14,10 +14,7 @@ import (
 
 // A server makes a segment and a client, usually another process, finds it.
 func Example() {
-	dir, err := os.MkdirTemp("", "sysv") // both know its name
-	if err != nil {
-		log.Fatal(err)
-	}
+	dir := newFolder() // both know its name
 	key, err := sysv.Ftok(dir, 306)
 	if err != nil {
 		log.Fatal(err)
@@ -52,6 +49,24 @@ func Example() {
 		log.Fatal(err)
 	}
 	// Output: hello true
+}
+
+// newFolder makes a folder whose key no segment has, as one of a program that was
+// killed may, if the inode was that program's.
+func newFolder() string {
+	dir, err := os.MkdirTemp("", "sysv")
+	if err != nil {
+		log.Fatal(err)
+	}
+	key, err := sysv.Ftok(dir, 306)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := sysv.Open(key, 0); !errors.Is(err, unix.ENOENT) {
+		defer os.Remove(dir) // only now, or the next would be given its inode
+		return newFolder()
+	}
+	return dir
 }
 
 // Removing a segment right after both sides have attached leaves nothing behind,

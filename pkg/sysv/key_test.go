@@ -72,10 +72,9 @@ func TestFtokNeedsAFileThatExists(t *testing.T) {
 // The article has it that ftok gives a unique key.
 func TestProjectIDs306And50MeetInOneSegment(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	k306, err1 := Ftok(dir, 306)
-	k50, err2 := Ftok(dir, 50)
-	if err := errors.Join(err1, err2); err != nil {
+	dir, k306 := newFolder(t, 306)
+	k50, err := Ftok(dir, 50)
+	if err != nil {
 		t.Fatal(err)
 	}
 	mine := create(t, k306, 1, 0o600)

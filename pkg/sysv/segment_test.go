@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -52,14 +53,28 @@ func openID(t *testing.T, id int) *Segment {
 	return s
 }
 
-// newKey returns a key that no other test has.
+// newKey returns a key that no other test has, and no segment.
 func newKey(t *testing.T) Key {
 	t.Helper()
-	key, err := Ftok(t.TempDir(), 's')
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, key := newFolder(t, 's')
 	return key
+}
+
+// newFolder makes a folder and returns its key, which no segment has: a test that
+// was killed may have left one, and the folder been given its inode.
+func newFolder(t *testing.T, projID int) (string, Key) {
+	t.Helper()
+	for {
+		dir := t.TempDir() // another each time
+		key, err1 := Ftok(dir, projID)
+		list, err2 := List()
+		if err := errors.Join(err1, err2); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.ContainsFunc(list, byKey(key)) {
+			return dir, key
+		}
+	}
 }
 
 func stats(t *testing.T, s *Segment) Info {
