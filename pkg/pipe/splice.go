@@ -21,7 +21,8 @@ import (
 // of more than n bytes is divided, not cut short as by read(2).
 //
 // The error is EINVAL when n is not positive, neither is a pipe, both are the same
-// pipe, or dst is open for appending; EPIPE when nobody reads dst; EBADF when src is
+// pipe, dst is open for appending, or one is a file of a kind that cannot be spliced,
+// as a folder and most files in /proc; EPIPE when nobody reads dst; EBADF when src is
 // not open for reading or dst not for writing.
 func Splice(dst, src, n int) (int, error) {
 	if n <= 0 {
@@ -35,7 +36,7 @@ func Splice(dst, src, n int) (int, error) {
 			return int(moved), nil
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EINVAL):
-			return 0, fmt.Errorf("pipe: splice from descriptor %d to %d: %w: one must be a pipe, not both the same one, and the target not open for appending", src, dst, err)
+			return 0, fmt.Errorf("pipe: splice from descriptor %d to %d: %w: one must be a pipe, not both the same one, and the target not open for appending; some kinds of files, as most in /proc, cannot be spliced at all: read(2) and write(2) them", src, dst, err)
 		default:
 			return 0, fmt.Errorf("pipe: splice from descriptor %d to %d: %w", src, dst, err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -113,6 +114,7 @@ func TestSpliceAndPackets(t *testing.T) {
 func TestSpliceErrors(t *testing.T) {
 	dir := t.TempDir()
 	file := open(t, dir, unix.O_TMPFILE|unix.O_RDWR)
+	folder := open(t, dir, unix.O_RDONLY)
 	appending := open(t, dir, unix.O_TMPFILE|unix.O_WRONLY|unix.O_APPEND)
 	r, w := newPipe(t, 0)
 	write(t, w, "abc")
@@ -138,6 +140,7 @@ func TestSpliceErrors(t *testing.T) {
 		{"no pipe", file, file, 1, unix.EINVAL},
 		{"one pipe", w, r, 1, unix.EINVAL},
 		{"append", appending, r, 1, unix.EINVAL},
+		{"a file that cannot be spliced", w, folder, 1, unix.EINVAL},
 		{"wrong ends", r, w, 1, unix.EBADF},
 		{"no descriptor", w, -1, 1, unix.EBADF},
 		{"empty source", file, empty, 1, unix.EAGAIN},
@@ -150,6 +153,9 @@ func TestSpliceErrors(t *testing.T) {
 				t.Errorf("Splice returned %d, %v; want %v", n, err, tt.want)
 			}
 		})
+	}
+	if _, err := pipe.Splice(w, folder, 1); err == nil || !strings.Contains(err.Error(), "some kinds of files") {
+		t.Errorf("error %v does not say that it may be the kind of file", err)
 	}
 	if got := read(t, r, 100); got != "abc" {
 		t.Errorf("source holds %q after the errors, want it untouched", got)
