@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -97,6 +98,8 @@ func outputsOf(c *cli.Context) ([]output, error) {
 			return nil, command.UsageErrorf("--%s - and --%s -: only one of them can go to stdout", onStdout, o.flag)
 		case o.path == "-":
 			onStdout = o.flag
+		case slices.ContainsFunc(all, func(a output) bool { return a.path != "-" && filepath.Clean(a.path) == filepath.Clean(o.path) }):
+			return nil, command.UsageErrorf("--%s %s: another result goes to that file: name one for each", o.flag, o.path)
 		default:
 			// Better now than when all is measured.
 			if err := writable(o.path); err != nil {
