@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // measured is a small result with a row of each kind.
@@ -85,6 +86,29 @@ func TestResultInAllForms(t *testing.T) {
 	t.Run("nothing to draw", func(t *testing.T) {
 		if err := plotAs(".svg")(result{rows: []row{{mechanism: "packet", size: 5000, skipped: "too long"}}}, io.Discard); err != nil {
 			t.Fatal(err)
+		}
+	})
+	t.Run("table", func(t *testing.T) {
+		wide := r
+		wide.rows = []row{r.rows[0]}
+		// The widest that a round trip of 1 MiB gives.
+		w := &wide.rows[0]
+		w.mechanism, w.trips.spread = "pipe-poller", 1.13
+		w.trips.histogram = newHistogram()
+		_ = w.trips.histogram.RecordValue(21_500_000) // within its range
+		w.trips.near = usage{User: 43_100_000, Voluntary: 4990, Involuntary: 2260}
+		w.trips.far = w.trips.near
+		var out bytes.Buffer
+		if err := wide.writeTables(&out); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), "  50+23  ") {
+			t.Errorf("no switches in %s", &out)
+		}
+		for line := range strings.Lines(out.String()) {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 100 {
+				t.Errorf("%d columns, more than 100: %s", n, line)
+			}
 		}
 	})
 	t.Run("csv", func(t *testing.T) {

@@ -40,7 +40,7 @@ func (r result) warnings() []string {
 func (r result) writeHeader(w io.Writer) {
 	fmt.Fprintf(w, "machine   %s, %d CPUs, %s, %s, ipc-bench %s\n", r.machine.CPU, r.machine.CPUs, r.machine.Kernel, r.machine.Go, r.machine.Revision)
 	fmt.Fprintf(w, "pinned    %s\n", r.cpus.why)
-	fmt.Fprintf(w, "included  in every row alike: all bytes of each message are checked where it arrives; in a round trip, %v for a look at the clock\n", r.clock)
+	fmt.Fprintf(w, "included  in every row alike: all bytes of each message are checked where it arrives;\n          in a round trip, %v for a look at the clock\n", r.clock)
 }
 
 // writeTables prints the two tables for people.
@@ -60,7 +60,7 @@ func (r result) writeTables(w io.Writer) error {
 		}
 		t, cells := row.trips, []string{name}
 		for _, q := range []float64{50, 90, 99, 99.9, 100} {
-			cells = append(cells, timeText(float64(t.histogram.ValueAtQuantile(q))))
+			cells = append(cells, timeCell(float64(t.histogram.ValueAtQuantile(q))))
 		}
 		cells = append(cells, spreadText(t.spread))
 		trips = append(trips, append(cells, usageCells(t.messages, t.near, t.far)...))
@@ -126,10 +126,14 @@ func (t table) write(w io.Writer) {
 // usageCells is what both ends used per message.
 func usageCells(messages int, near, far usage) []string {
 	n := float64(messages)
-	cpu := func(u usage) string { return timeText(float64(u.User+u.Sys) / n) }
-	switches := func(u usage) string {
-		return fmt.Sprintf("%.1f+%.1f", float64(u.Voluntary)/n, float64(u.Involuntary)/n)
+	cpu := func(u usage) string { return timeCell(float64(u.User+u.Sys) / n) }
+	count := func(switches int64) string {
+		if x := float64(switches) / n; x < 9.95 {
+			return fmt.Sprintf("%.1f", x)
+		}
+		return fmt.Sprintf("%.0f", float64(switches)/n)
 	}
+	switches := func(u usage) string { return count(u.Voluntary) + "+" + count(u.Involuntary) }
 	return []string{cpu(near), cpu(far), switches(near), switches(far)}
 }
 
@@ -140,6 +144,9 @@ func spreadText(spread float64) string {
 	}
 	return fmt.Sprintf("%s%.0f%%", mark, 100*spread)
 }
+
+// timeCell is timeText without the blank, so that a line of the table fits 100 columns.
+func timeCell(ns float64) string { return strings.ReplaceAll(timeText(ns), " ", "") }
 
 // timeText is a time in ns, with three digits.
 func timeText(ns float64) string {
