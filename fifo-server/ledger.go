@@ -47,14 +47,18 @@ func openLedger(file *os.File) (*ledger, error) {
 	return &ledger{file: file, slots: unsafe.Slice((*slot)(unsafe.Pointer(&mem[0])), n)}, nil
 }
 
-// othersBusy reports whether a reader other than that of slot i is busy.
-func (l *ledger) othersBusy(i int) bool {
-	for j := range l.slots {
-		if j != i && l.slots[j].busy.Load() {
-			return true
+// othersAtWork reports whether a reader other than that of slot i is busy, and has
+// taken messages since seen, where it notes how many each has taken: one that is
+// stopped, or waits for stdout, is busy and does nothing.
+func (l *ledger) othersAtWork(i int, seen []uint64) bool {
+	work := false
+	for j := range min(len(l.slots), len(seen)) {
+		s := &l.slots[j]
+		if taken := s.held.Load() + s.printed.Load(); j != i && s.busy.Load() && taken != seen[j] {
+			seen[j], work = taken, true
 		}
 	}
-	return false
+	return work
 }
 
 // startPrinting reports whether the one who printed last did not come to its end,

@@ -60,7 +60,7 @@ func FuzzLedger(f *testing.F) {
 		if want := len(content) / slotSize; len(l.slots) != want {
 			t.Fatalf("%d slots in %d bytes, want %d", len(l.slots), len(content), want)
 		}
-		_, _ = l.othersBusy(index), l.printed()
+		_, _ = l.othersAtWork(index, make([]uint64, len(l.slots))), l.printed()
 		if len(l.slots) > 0 {
 			l.lock()
 			l.startPrinting()
@@ -71,4 +71,33 @@ func FuzzLedger(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Were it waited for, all messages would be late for as long as it is stopped.
+func TestReaderThatIsStoppedAtWorkIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	l, err := newLedger(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.file.Close()
+	seen := make([]uint64, 3)
+	if l.othersAtWork(0, seen) {
+		t.Error("nobody is busy")
+	}
+	l.slots[1].held.Store(2)
+	l.slots[1].busy.Store(true)
+	for _, want := range []bool{true, false, false} {
+		if got := l.othersAtWork(0, seen); got != want {
+			t.Errorf("at work: %v, want %v", got, want)
+		}
+	}
+	l.slots[2].printed.Store(1)
+	l.slots[2].busy.Store(true)
+	if !l.othersAtWork(0, seen) || l.othersAtWork(0, seen) {
+		t.Error("a third that takes messages: want it seen, once")
+	}
+	if l.slots[1].held.Store(3); !l.othersAtWork(0, seen) {
+		t.Error("it has taken another message, and is not seen at work")
+	}
 }

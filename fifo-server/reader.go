@@ -66,6 +66,7 @@ func read(ctx context.Context, word, index string) (int, error) {
 	}
 	slot := &ledger.slots[i]
 	out := newPrinter(os.Stdout, ledger, slot)
+	seen := make([]uint64, len(ledger.slots))
 
 	// Asleep in Next, a reader cannot see that the server was killed. It is
 	// stopped as the server would have done it, or what it is given at that moment
@@ -79,7 +80,7 @@ func read(ctx context.Context, word, index string) (int, error) {
 				return printFailed, err
 			}
 			slot.busy.Store(false)
-			if ledger.othersBusy(i) {
+			if ledger.othersAtWork(i, seen) {
 				time.Sleep(standBack)
 			}
 			hand.expect(0)
