@@ -43,8 +43,8 @@ has at most one byte less than the segment, and no NUL byte. Any other is report
 and not sent; the rest are, and the exit code is 1. The message "quit" ends the
 server too.
 
-Ends with 0 when the server has printed all messages. Otherwise those that it
-has not are counted, and the exit code is 1.
+Ends with 0 when the server has printed all messages (one with --sync none does not
+promise that). Otherwise those that it has not are counted, and the exit code is 1.
 
 With --sync none it does not wait until the previous message has been read, and
 never learns what becomes of its messages. Then, and with --torn, it numbers them,
