@@ -200,7 +200,7 @@ func TestAThreadIsAsleepAsFarAsTheKernelTells(t *testing.T) {
 	}{
 		{explain.Thread{ID: 7, State: "S", Call: "read(fd 3)", Where: "anon_pipe_read"}, true, "thread 7 is asleep (state S) in read(fd 3), kernel function anon_pipe_read"},
 		{explain.Thread{ID: 7, State: "S", Call: "read(fd 3)"}, true, "thread 7 is asleep (state S) in read(fd 3)"},
-		{explain.Thread{ID: 7, State: "S", Call: "read(30)"}, false, "thread 7 is asleep (state S) in read(30)"},
+		{explain.Thread{ID: 7, State: "S", Call: "read(fd 30)"}, false, "thread 7 is asleep (state S) in read(fd 30)"},
 		{explain.Thread{ID: 7, State: "S", Where: "pipe_wait"}, true, "thread 7 is asleep (state S), kernel function pipe_wait"},
 		{explain.Thread{ID: 7, State: "S", Where: "futex_do_wait"}, false, "thread 7 is asleep (state S), kernel function futex_do_wait"},
 		{explain.Thread{ID: 7, State: "S"}, true, "thread 7 is asleep (state S)"},

@@ -71,12 +71,7 @@ func (w *Waker) Enter() error {
 func (w *Waker) Leave() { w.uses.RUnlock() }
 
 // Err returns [context.Cause] when the context is done, and nil before.
-func (w *Waker) Err() error {
-	if w.ctx.Err() != nil {
-		return context.Cause(w.ctx)
-	}
-	return nil
-}
+func (w *Waker) Err() error { return context.Cause(w.ctx) }
 
 // Poll is poll(2): it blocks until a descriptor of set is ready or timeout
 // milliseconds have passed (negative: no limit), and leaves in set what the
