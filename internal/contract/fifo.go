@@ -1,0 +1,24 @@
+// Package contract is what a server and its clients must agree on to meet: the names
+// of their FIFOs, the key of the segment, and the words that mean something to both
+// sides. What the two sides of a stream agree on is in package transfer.
+package contract
+
+import (
+	"github.com/urfave/cli/v2"
+
+	"example.com/ipcsuite/internal/rundir"
+)
+
+// FIFOName is the FIFO of fifo-server and fifo-client in --dir.
+const FIFOName = "fifo.ipc"
+
+// FIFOFlags are --dir and --path, which lead to the FIFO of fifo-server.
+func FIFOFlags() []cli.Flag {
+	return []cli.Flag{
+		rundir.Flag(),
+		&cli.StringFlag{Name: "path", Usage: "the FIFO, anywhere (default: " + FIFOName + " in --dir)"},
+	}
+}
+
+// FIFO returns the path to which [FIFOFlags] lead. It opens --dir if that is the folder.
+func FIFO(c *cli.Context) (string, error) { return rundir.Path(c, "path", FIFOName) }
