@@ -2,9 +2,9 @@ package main
 
 import "os"
 
-// noText stands at the start of a buffer into which no message has been read yet.
-// What it cannot tell from none is a message that begins with all of it, or is the
-// beginning of it. Text in UTF-8 has no such bytes.
+// noText stands at the start of a buffer into which no message has been read yet. A
+// message that starts with these bytes, or that they start with, is taken for none. Text
+// in UTF-8 has no such bytes.
 const noText = "\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8"
 
 // hands is memory that the server and its readers share, and that readers read
@@ -47,24 +47,30 @@ func (h *hands) of(i int) hand {
 	return hand{slot: &h.ledger.slots[i], buf: h.mem[i*size:][:size:size]}
 }
 
-// expect is called by a reader that holds so many messages, before it reads another
-// into its buffer. That one is in no number before the reader calls slot.hold:
-// whether there is one, the buffer shows.
-func (h hand) expect(held uint64) {
+// expect is called by a reader that holds n messages, before it reads another into its
+// buffer. That one is in no number before the reader calls hold: whether there is one,
+// the buffer shows.
+func (h hand) expect(n uint64) {
 	copy(h.buf, noText)
-	h.slot.held.Store(held<<1 | 1)
+	h.slot.held.Store(n<<1 | 1)
 }
 
 // hold says how many messages a reader has taken and not yet printed.
 func (s *slot) hold(n uint64) { s.held.Store(n << 1) }
 
+// holds returns what the reader has said, and whether it expects another message.
+func (s *slot) holds() (n uint64, expects bool) {
+	held := s.held.Load()
+	return held >> 1, held&1 != 0
+}
+
 // empty returns how many messages a reader that has ended had in hand, and leaves
 // none there. Of a reader that was killed while it printed, some of them may be
 // printed.
 func (h hand) empty() uint64 {
-	held := h.slot.held.Swap(0)
-	n := held >> 1
-	if expects := held&1 != 0; expects && string(h.buf[:len(noText)]) != noText {
+	n, expects := h.slot.holds()
+	h.slot.hold(0)
+	if expects && string(h.buf[:len(noText)]) != noText {
 		n++
 	}
 	return n

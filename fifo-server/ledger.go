@@ -20,7 +20,7 @@ type ledger struct {
 
 // slot is one reader's, and one cache line, since each writes its own often.
 type slot struct {
-	held    atomic.Uint64 // messages taken and not yet printed: see hand
+	held    atomic.Uint64 // messages taken and not yet printed, and a flag: see hold
 	printed atomic.Uint64
 	failure atomic.Uint64 // the errno with which printing failed
 	busy    atomic.Bool   // takes messages as they come, does not sleep
@@ -54,7 +54,8 @@ func (l *ledger) othersAtWork(i int, seen []uint64) bool {
 	work := false
 	for j := range min(len(l.slots), len(seen)) {
 		s := &l.slots[j]
-		if taken := s.held.Load() + s.printed.Load(); j != i && s.busy.Load() && taken != seen[j] {
+		held, _ := s.holds()
+		if taken := held + s.printed.Load(); j != i && s.busy.Load() && taken != seen[j] {
 			seen[j], work = taken, true
 		}
 	}

@@ -85,7 +85,7 @@ func TestReaderThatIsStoppedAtWorkIsNotWaitedFor(t *testing.T) {
 	if l.othersAtWork(0, seen) {
 		t.Error("nobody is busy")
 	}
-	l.slots[1].held.Store(2)
+	l.slots[1].hold(2)
 	l.slots[1].busy.Store(true)
 	for _, want := range []bool{true, false, false} {
 		if got := l.othersAtWork(0, seen); got != want {
@@ -97,7 +97,18 @@ func TestReaderThatIsStoppedAtWorkIsNotWaitedFor(t *testing.T) {
 	if !l.othersAtWork(0, seen) || l.othersAtWork(0, seen) {
 		t.Error("a third that takes messages: want it seen, once")
 	}
-	if l.slots[1].held.Store(3); !l.othersAtWork(0, seen) {
+	if l.slots[1].hold(3); !l.othersAtWork(0, seen) {
 		t.Error("it has taken another message, and is not seen at work")
+	}
+	// It has printed its ten, and has taken five more.
+	l.slots[1].hold(10)
+	l.othersAtWork(0, seen)
+	l.slots[1].printed.Store(10)
+	if l.slots[1].hold(5); !l.othersAtWork(0, seen) {
+		t.Error("it has printed all that it held and taken others, and is not seen at work")
+	}
+	// That it waits for another is no work.
+	if l.slots[1].held.Store(5<<1 | 1); l.othersAtWork(0, seen) {
+		t.Error("it expects a message, and is seen at work")
 	}
 }
