@@ -4,27 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/internal/client"
 	"example.com/ipcsuite/internal/command"
+	"example.com/ipcsuite/internal/grace"
 	"example.com/ipcsuite/pkg/fifo"
 )
 
 type sender struct {
 	env    *command.Env
 	server client.Server
-	prompt bool
+	input  client.Input
 
 	evidence *evidence // nil without --explain
 	fifo     *fifo.Writer
 
-	// mu is held while a message is being sent, and not while the next one is
-	// waited for: who holds it knows that the counts are final.
-	mu                    sync.Mutex
+	work                  grace.Work // guards the counts, of messages
 	sent, refused, failed int
 }
 
@@ -34,65 +31,45 @@ func (s *sender) open(ctx context.Context) (err error) {
 	if err == nil {
 		s.evidence.opened()
 	}
-	return s.server.Explain(err)
+	return s.server.Advise(err)
 }
 
-// send sends all messages of src and says how many did not arrive.
-func (s *sender) send(ctx context.Context, src client.Source) error {
+// send sends all messages and says how many did not arrive. It may be waiting for a line
+// that never comes when ctx is done, or when the server of a person who types has gone.
+func (s *sender) send(ctx context.Context) error {
 	defer s.fifo.Close() //nolint:errcheck // never fails
-	if s.prompt {
+	if s.input.Prompts() {
 		s.env.Log.Notice().Msg("connected: type a message and press Enter, end with Ctrl-D")
+		var stop context.CancelCauseFunc
+		ctx, stop = context.WithCancelCause(ctx)
+		defer stop(nil)
+		go s.watch(stop) // which would slow a stream down
 	}
-	done := make(chan error, 1)
-	go func() { done <- s.sendAll(src) }()
-	gone := make(chan struct{})
-	if s.prompt { // who types wants to know at once; to watch slows a stream down
-		go func() {
-			if s.fifo.AwaitGone() == nil {
-				close(gone)
-			}
-		}()
+	source := s.input.Source(fifo.Atomic)
+	_, err := s.work.Run(ctx, 0, func() error { return source.Each(&s.work, s.sendOne) })
+	if !errors.Is(err, unix.EPIPE) {
+		s.input.EndPrompt()
 	}
-	var err error
-	select {
-	case err = <-done:
-	case <-gone:
-		err = fmt.Errorf("FIFO %s: the server has gone", s.server.Path)
-	case <-ctx.Done():
-		// It may wait for a line that never comes, and is left to itself.
-		err = context.Cause(ctx)
-	}
-	if s.prompt && !errors.Is(err, unix.EPIPE) {
-		fmt.Fprintln(s.env.Stderr) // the last prompt was not answered
-	}
-	s.mu.Lock() // for good: nothing is sent from here on
 	return s.account(err)
 }
 
-func (s *sender) sendAll(src client.Source) error {
-	for n := 1; ; n++ {
-		text, length, err := src.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read stdin: %w", err)
-		}
-		if err := s.sendOne(src.Kind, n, text, length); err != nil {
-			return err
-		}
+// watch stops the sending when the server goes.
+func (s *sender) watch(stop context.CancelCauseFunc) {
+	if s.fifo.AwaitGone() == nil {
+		stop(s.gone())
 	}
 }
 
-func (s *sender) sendOne(kind string, n int, text []byte, length int) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if length > fifo.Atomic {
+func (s *sender) gone() error { return fmt.Errorf("FIFO %s: the server has gone", s.server.Path) }
+
+func (s *sender) sendOne(m client.Message) error {
+	if m.Length > fifo.Atomic {
 		s.refused++
-		s.env.Log.Error().Msgf("%s %d: %d bytes, at most %d are one message: not sent", kind, n, length, fifo.Atomic)
+		s.env.Log.Error().Msgf("%v: %d bytes, at most %d are one message: not sent", m, m.Length, fifo.Atomic)
 		return nil
 	}
-	if length == 0 {
+	text := m.Text
+	if m.Length == 0 {
 		text = []byte("\n") // a pipe cannot carry nothing
 	}
 	_, err := s.fifo.Write(text)
@@ -109,15 +86,15 @@ func (s *sender) sendOne(kind string, n int, text []byte, length int) error {
 }
 
 // account adds to err, the end of the sending, how many messages no server has
-// got. What was sent and is in the FIFO is as good as delivered while there is
-// a server to read it, and lost when there is none.
+// got. A message that is in the FIFO counts as delivered while there is a server to read
+// it, and as lost when there is none.
 func (s *sender) account(err error) error {
 	lost := s.refused + s.failed
 	if s.fifo.PeerGone() {
 		unread, _ := s.fifo.Unread()
 		lost += unread
 		if err == nil && unread > 0 {
-			err = fmt.Errorf("FIFO %s: the server has gone", s.server.Path)
+			err = s.gone()
 		}
 	}
 	total := s.sent + s.refused + s.failed

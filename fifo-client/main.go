@@ -10,20 +10,15 @@ package main
 
 import (
 	"context"
-	"io"
 	"os"
+	"slices"
 
-	"github.com/mattn/go-isatty"
 	"github.com/urfave/cli/v2"
 
 	"example.com/ipcsuite/internal/client"
 	"example.com/ipcsuite/internal/command"
-	"example.com/ipcsuite/internal/rundir"
-	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/internal/contract"
 )
-
-// fifoName is the FIFO in --dir, the same for fifo-server.
-const fifoName = "fifo.ipc"
 
 func main() {
 	os.Exit(command.Main(command.Spec{
@@ -45,44 +40,27 @@ Examples:
    fifo-client --explain hello          what the kernel shows of each step
    seq 1000000 | fifo-client --wait 5s  as fast as it goes`,
 		Flags: func() []cli.Flag {
-			return []cli.Flag{
-				rundir.Flag(),
-				&cli.StringFlag{Name: "path", Usage: "the FIFO, anywhere (default: " + fifoName + " in --dir)"},
-				&cli.DurationFlag{Name: "wait", Usage: "how long to wait for a server"},
-				&cli.BoolFlag{Name: "quiet", Usage: "no prompt, no notices"},
-				command.ExplainFlag(),
-			}
+			return slices.Concat(contract.FIFOFlags(), client.Flags(), []cli.Flag{command.ExplainFlag()})
 		},
 		Action: sendCommand,
 	}))
 }
 
 func sendCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
-	messages, err := command.Messages(c, os.Args)
+	input, err := client.InputOf(env, c)
 	if err != nil {
 		return err
 	}
-	server, err := client.ServerOf(c, "fifo-server", "path", fifoName)
+	server, err := client.ServerOf(c, "fifo-server", "path", contract.FIFO)
 	if err != nil {
 		return err
 	}
-	s := &sender{
-		env:    env,
-		server: server,
-		prompt: len(messages) == 0 && isatty.IsTerminal(env.Stdin.Fd()) && !server.Quiet,
-	}
+	s := &sender{env: env, server: server, input: input}
 	if c.Bool("explain") {
-		s.evidence = &evidence{stderr: env.Stderr, path: server.Path}
+		s.evidence = &evidence{out: env.Log.Lines(), path: server.Path}
 	}
 	if err := s.open(ctx); err != nil {
 		return err
 	}
-	if len(messages) > 0 {
-		return s.send(ctx, client.Arguments(messages))
-	}
-	prompt := io.Writer(nil)
-	if s.prompt {
-		prompt = env.Stderr
-	}
-	return s.send(ctx, client.Lines(env.Stdin, fifo.Atomic, prompt))
+	return s.send(ctx)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"slices"
 
@@ -11,14 +12,13 @@ import (
 	"example.com/ipcsuite/pkg/fork"
 )
 
-// evidence prints, after each step of the server, what the kernel shows of it:
-// on standard error, since standard output has only messages. Without --explain
-// there is none, and its methods do nothing.
+// evidence prints, after each step of the server, what the kernel shows of it. Without
+// --explain there is none, and its methods do nothing.
 type evidence struct {
-	stderr *os.File
-	path   string
-	fifo   explain.Object // what every end of the FIFO refers to
-	own    []explain.FD   // the server's, when it had made the FIFO
+	out  io.Writer // standard error
+	path string
+	fifo explain.Object // what every end of the FIFO refers to
+	own  []explain.FD   // the server's, when it had made the FIFO
 }
 
 // made is after mkfifo(3) and the first open(2).
@@ -29,19 +29,19 @@ func (e *evidence) made() {
 	var err error
 	e.fifo, err = explain.OfPath(e.path)
 	if err != nil {
-		explain.Print(e.stderr, fmt.Sprintf("FIFO %s: cannot be seen: %v", e.path, explain.Reason(err)))
+		explain.Print(e.out, fmt.Sprintf("FIFO %s: cannot be seen: %v", e.path, explain.Reason(err)))
 		return
 	}
 	e.own, _ = e.fifo.Ends(os.Getpid()) // Holders says why it cannot see them
-	explain.Print(e.stderr, e.fifo.Node())
-	explain.Print(e.stderr, e.fifo.Holders(os.Getpid())...)
+	explain.Print(e.out, e.fifo.Node())
+	explain.Print(e.out, e.fifo.Holders(os.Getpid())...)
 }
 
 // keptOpen is when the server holds a write end too, so that no client is the
 // last.
 func (e *evidence) keptOpen() {
 	if e != nil {
-		explain.Print(e.stderr, e.fifo.Holders(os.Getpid())...)
+		explain.Print(e.out, e.fifo.Holders(os.Getpid())...)
 	}
 }
 
@@ -53,7 +53,7 @@ func (e *evidence) clientCame() {
 	}
 	theirs := slices.DeleteFunc(e.fifo.AllEnds(), func(end explain.FD) bool { return end.PID == os.Getpid() })
 	if len(e.own) == 0 || len(theirs) == 0 {
-		explain.Print(e.stderr, "the client cannot be seen: it has left by now, or /proc does not show its descriptors "+
+		explain.Print(e.out, "the client cannot be seen: it has left by now, or /proc does not show its descriptors "+
 			"(which takes the same user, or CAP_SYS_PTRACE, and the same PID namespace)")
 		if len(e.own) > 0 {
 			e.openedTwice(e.own[0])
@@ -64,8 +64,8 @@ func (e *evidence) clientCame() {
 	for _, end := range theirs {
 		if !seen[end.PID] {
 			seen[end.PID] = true
-			explain.Print(e.stderr, e.fifo.Holders(end.PID)...)
-			explain.Print(e.stderr, explain.Description(e.own[0], end))
+			explain.Print(e.out, e.fifo.Holders(end.PID)...)
+			explain.Print(e.out, explain.Description(e.own[0], end))
 		}
 	}
 }
@@ -78,7 +78,7 @@ func (e *evidence) openedTwice(first explain.FD) {
 		return // somebody has removed it
 	}
 	defer unix.Close(fd)
-	explain.Print(e.stderr, explain.Description(first, explain.FD{PID: os.Getpid(), FD: fd}))
+	explain.Print(e.out, explain.Description(first, explain.FD{PID: os.Getpid(), FD: fd}))
 }
 
 // hold keeps the readers from the end of file, at which they end, until release is
@@ -99,7 +99,7 @@ func (e *evidence) inherited(reader int, shared *os.File) {
 	if e == nil {
 		return
 	}
-	explain.Print(e.stderr, explain.Description(
+	explain.Print(e.out, explain.Description(
 		explain.FD{PID: reader, FD: fork.FD(0)},
 		explain.FD{PID: os.Getpid(), FD: int(shared.Fd())},
 	))
@@ -111,6 +111,6 @@ func (e *evidence) removed() {
 		return
 	}
 	_, err := os.Lstat(e.path)
-	explain.Print(e.stderr, fmt.Sprintf("after unlink(2), lstat(2) of the path says: %v", err))
-	explain.Print(e.stderr, e.fifo.Holders(os.Getpid())...)
+	explain.Print(e.out, fmt.Sprintf("after unlink(2), lstat(2) of the path says: %v", err))
+	explain.Print(e.out, e.fifo.Holders(os.Getpid())...)
 }

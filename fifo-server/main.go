@@ -6,29 +6,23 @@
 // appears here with the pid of the reader that got it; when the client leaves,
 // the readers see the end of file and all ends.
 //
-// The order of the steps is that of serve in server.go; what a reader does is
-// in reader.go, and how it prints in printer.go. The memory that all of them have
-// in common (shared.go) tells what is lost with a reader that is killed: ledger.go,
-// hand.go. What --explain shows is in explain.go.
+// The order of the steps is that of serve in server.go, and stop.go is how it ends. What
+// a reader does is in reader.go, and how it prints in printer.go. The memory that all of
+// them have in common (shared.go) tells what is lost with a reader that is killed:
+// ledger.go, hand.go. The health check is in health.go, and what --explain shows in
+// explain.go.
 package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 
 	"github.com/urfave/cli/v2"
 
 	"example.com/ipcsuite/internal/command"
-	"example.com/ipcsuite/internal/rundir"
-	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/internal/contract"
 	"example.com/ipcsuite/pkg/fork"
 )
-
-// fifoName is the FIFO in --dir, the same for fifo-client.
-const fifoName = "fifo.ipc"
 
 func main() {
 	fork.Dispatch(fork.Roles{readerRole: readMessages})
@@ -55,40 +49,35 @@ Examples:
 			Name:        "health",
 			Usage:       "exit 0 if a live server serves the FIFO",
 			Description: "Takes --dir and --path as the server does. For health checks of containers.",
-			Flags:       pathFlags,
+			Flags:       contract.FIFOFlags,
 			Action:      healthCommand,
 		}},
 	}))
 }
 
-func pathFlags() []cli.Flag {
-	return []cli.Flag{
-		rundir.Flag(),
-		&cli.StringFlag{Name: "path", Usage: "the FIFO, anywhere (default: " + fifoName + " in --dir)"},
-	}
-}
-
 func flags() []cli.Flag {
-	return append(pathFlags(),
+	return append(contract.FIFOFlags(),
 		&cli.IntFlag{Name: "readers", Value: 3, Usage: "how many reader processes"},
 		command.ModeFlag("the FIFO"),
 		&cli.BoolFlag{Name: "keep-alive", Usage: "go on after the last client has left"},
-		&cli.IntFlag{Name: "pipe-size", Usage: "capacity of the FIFO in `bytes`; 0 is 1 MiB, or less where that is not allowed"},
+		command.SizeFlag("pipe-size", "0", "capacity of the FIFO in `bytes`; 0 is 1 MiB, or less where that is not allowed"),
 		command.ExplainFlag(),
 	)
 }
 
 func serveCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 	mode, err := command.Mode(c)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case c.Int("readers") < 1:
-		return command.UsageErrorf("--readers %d: want at least 1", c.Int("readers"))
-	case c.Int("pipe-size") < 0:
-		return command.UsageErrorf("--pipe-size %d: want a number of bytes", c.Int("pipe-size"))
 	}
-	path, err := rundir.Path(c, "path", fifoName)
+	pipeSize, err := command.Size(c, "pipe-size", 0)
+	if err != nil {
+		return err
+	}
+	if c.Int("readers") < 1 {
+		return command.UsageErrorf("--readers %d: want at least 1", c.Int("readers"))
+	}
+	path, err := contract.FIFO(c)
 	if err != nil {
 		return err
 	}
@@ -98,29 +87,10 @@ func serveCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 		mode:      mode,
 		readers:   c.Int("readers"),
 		keepAlive: c.Bool("keep-alive"),
-		pipeSize:  c.Int("pipe-size"),
+		pipeSize:  pipeSize,
 	}
 	if c.Bool("explain") {
-		s.evidence = &evidence{stderr: env.Stderr, path: path}
+		s.evidence = &evidence{out: env.Log.Lines(), path: path}
 	}
 	return s.serve(ctx)
-}
-
-func healthCommand(_ context.Context, env *command.Env, c *cli.Context) error {
-	path, err := rundir.Path(c, "path", fifoName)
-	if err != nil {
-		return err
-	}
-	err = fifo.Live(path)
-	var live *fifo.LiveError
-	switch {
-	case errors.As(err, &live):
-		env.Log.Debug().Ints("pids", live.PIDs).Msg("alive")
-		return nil
-	case err == nil:
-		return fmt.Errorf("FIFO %s: no process serves it: start fifo-server", path)
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%w: start fifo-server", err)
-	}
-	return err
 }

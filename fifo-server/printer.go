@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -12,11 +13,14 @@ import (
 // faster than it prints. Larger ones gain nothing measurable.
 const batch = 32 << 10
 
+// errPrint is why a reader ends that could not print.
+var errPrint = errors.New("print")
+
 // printer writes messages to stdout, lines of one process never inside those
 // of another. It holds back what it is given until flush or until a batch is
 // full.
 type printer struct {
-	out    *os.File
+	out    io.Writer
 	ledger *ledger
 	slot   *slot
 	head   string
@@ -24,7 +28,7 @@ type printer struct {
 	held   uint64
 }
 
-func newPrinter(out *os.File, l *ledger, s *slot) *printer {
+func newPrinter(out io.Writer, l *ledger, s *slot) *printer {
 	return &printer{
 		out:    out,
 		ledger: l,
@@ -65,7 +69,7 @@ func (p *printer) flush() error {
 	p.ledger.lock()
 	var err error
 	if p.ledger.startPrinting() {
-		_, err = p.out.WriteString("\n")
+		_, err = p.out.Write([]byte{'\n'})
 	}
 	if err == nil {
 		_, err = p.out.Write(p.buf)
@@ -78,7 +82,7 @@ func (p *printer) flush() error {
 		var errno unix.Errno
 		errors.As(err, &errno)
 		p.slot.failure.Store(uint64(errno))
-		return fmt.Errorf("print: %w", err)
+		return fmt.Errorf("%w: %w", errPrint, err)
 	}
 	p.slot.printed.Add(p.held)
 	p.held = 0

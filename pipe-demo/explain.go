@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"syscall"
 	"time"
@@ -10,11 +11,10 @@ import (
 	"example.com/ipcsuite/internal/explain"
 )
 
-// evidence prints, after each step of the parent, what the kernel shows of it:
-// on standard error, since standard output has only the lines of the contract.
-// Without --explain there is none, and its methods do nothing.
+// evidence prints, after each step of the parent, what the kernel shows of it. Without
+// --explain there is none, and its methods do nothing.
 type evidence struct {
-	stderr *os.File
+	out    io.Writer      // standard error
 	pipe   explain.Object // what both ends of the pipe for messages refer to
 	child  int            // pid
 	closed []string
@@ -29,8 +29,8 @@ func (e *evidence) made(end *os.File) error {
 	if e.pipe, err = explain.Of(int(end.Fd())); err != nil {
 		return err
 	}
-	explain.Print(e.stderr, e.pipe.Node())
-	explain.Print(e.stderr, e.pipe.Holders(os.Getpid())...)
+	explain.Print(e.out, e.pipe.Node())
+	explain.Print(e.out, e.pipe.Holders(os.Getpid())...)
 	return nil
 }
 
@@ -41,7 +41,7 @@ func (e *evidence) inherited(child int, end *os.File) {
 		return
 	}
 	e.child = child
-	explain.Print(e.stderr, explain.Description(
+	explain.Print(e.out, explain.Description(
 		explain.FD{PID: child, FD: messagesFD},
 		explain.FD{PID: os.Getpid(), FD: int(end.Fd())},
 	))
@@ -50,7 +50,7 @@ func (e *evidence) inherited(child int, end *os.File) {
 // divided is when each process has closed the end that is not its.
 func (e *evidence) divided() {
 	if e != nil {
-		explain.Print(e.stderr, e.pipe.Holders(os.Getpid(), e.child)...)
+		explain.Print(e.out, e.pipe.Holders(os.Getpid(), e.child)...)
 	}
 }
 
@@ -60,7 +60,7 @@ func (e *evidence) delivered(ctx context.Context) {
 	if e != nil {
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
-		explain.Print(e.stderr, explain.Waiting(ctx, e.child, "read", messagesFD))
+		explain.Print(e.out, explain.Waiting(ctx, e.child, "read", messagesFD))
 	}
 }
 
@@ -75,7 +75,7 @@ func (e *evidence) parentClosed() {
 // reaped is after wait4(2).
 func (e *evidence) reaped(status syscall.WaitStatus) {
 	if e != nil {
-		explain.Print(e.stderr, e.closed...)
-		explain.Print(e.stderr, fmt.Sprintf("process %d %s", e.child, howItEnded(status)))
+		explain.Print(e.out, e.closed...)
+		explain.Print(e.out, fmt.Sprintf("process %d %s", e.child, howItEnded(status)))
 	}
 }

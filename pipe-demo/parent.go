@@ -13,12 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/internal/command"
+	"example.com/ipcsuite/internal/grace"
 	"example.com/ipcsuite/pkg/fork"
 	"example.com/ipcsuite/pkg/pipe"
 )
-
-// stopTime is how long the child may take to end once the pipe is closed.
-const stopTime = 700 * time.Millisecond
 
 type parent struct {
 	env      *command.Env
@@ -159,7 +157,7 @@ func (p *parent) pause(ctx context.Context) error {
 
 // reap waits for the child, and says how it ended.
 func (p *parent) reap(ctx context.Context) error {
-	timer := time.AfterFunc(stopTime, func() { _ = p.child.Process.Kill() })
+	timer := time.AfterFunc(grace.Period, func() { _ = p.child.Process.Kill() })
 	<-p.exited
 	timer.Stop()
 
@@ -186,9 +184,6 @@ func (p *parent) reap(ctx context.Context) error {
 
 // say prints a line. When ctx is done, it does not wait for a stdout that takes nothing.
 func (p *parent) say(ctx context.Context, format string, args ...any) error {
-	left, err := command.Write(ctx, p.env.Stdout, fmt.Appendf(nil, format, args...))
-	if left {
-		return context.Cause(ctx)
-	}
+	_, err := grace.Write(ctx, p.env.Stdout, fmt.Appendf(nil, format, args...))
 	return err
 }

@@ -4,45 +4,45 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/internal/client"
+	"example.com/ipcsuite/internal/contract"
+	"example.com/ipcsuite/internal/grace"
 	"example.com/ipcsuite/pkg/mailbox"
 )
 
-// quit is the message that ends both sides.
-const quit = "quit"
-
-var (
-	errGone = errors.New("the server has gone")
-	errDone = errors.New("all messages have been taken")
-)
+// errQuit ends the sending after the message that ends both sides.
+var errQuit = errors.New(contract.Quit)
 
 type sender struct {
 	connection
-	stdin  bool // messages come from there, and may keep it waiting
-	prompt bool
-	sync   string        // what --sync says
-	torn   bool          // with --torn
-	pause  time.Duration // between the halves of a torn message
+	input client.Input
+	sync  string        // what --sync says
+	torn  bool          // with --torn
+	pause time.Duration // between the halves of a torn message
 
-	// mu is held while a message is being sent, and not while the next one is
-	// waited for: who holds it knows that the counts are final.
-	mu            sync.Mutex
-	box           outbox
-	sent, refused int
-	ended         bool // there will be no more messages
+	box                   outbox
+	work                  grace.Work // guards the counts, of messages
+	sent, refused, failed int
+}
+
+// outbox is a way to send texts through the segment. Its methods are those of
+// [mailbox.Writer], which is the way that loses nothing.
+type outbox interface {
+	Max() int
+	Send(text []byte) error
+	Flush() error
+	Undelivered() int
 }
 
 // makeBox decides how messages go into the segment.
-func (s *sender) makeBox(ctx context.Context) (err error) {
-	tearing := torn{ctx: ctx, gone: s.gone, slot: s.slot, pause: s.pause}
-	if s.sync == syncNone {
-		s.box = unasked{s.slot}
+func (s *sender) makeBox() (err error) {
+	tearing := torn{live: s.live, slot: s.slot, pause: s.pause}
+	if s.sync == contract.SyncNone {
+		s.box = unsynced{s.slot}
 	} else {
 		tearing.gate = s.gate
 		s.box, err = mailbox.NewWriter(s.slot, s.gate)
@@ -54,118 +54,81 @@ func (s *sender) makeBox(ctx context.Context) (err error) {
 	return err
 }
 
-// endPrompt keeps what follows off the line of a prompt that was not answered.
-func (s *sender) endPrompt() {
-	if s.prompt {
-		fmt.Fprintln(s.env.Stderr)
-	}
-}
-
-// send sends all messages of src and says how many did not arrive.
-func (s *sender) send(ctx context.Context, src client.Source) error {
-	if s.prompt {
+// send sends all messages and says how many did not arrive. It may be waiting for a line
+// that never comes when ctx is done or the server has gone.
+func (s *sender) send(ctx context.Context) error {
+	if s.input.Prompts() {
 		s.env.Log.Notice().Msg("connected: type a message and press Enter, end with quit or Ctrl-D")
 	}
-	done := make(chan error, 1)
-	go func() { done <- s.sendAll(src) }()
-	gone := s.gone
-	if !s.stdin {
-		gone = nil // nothing keeps sendAll from meeting the end by itself
+	if len(s.input.Arguments) == 0 {
+		ctx = s.live // else it meets the end of the server by itself
 	}
-	var why error
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		why = context.Cause(ctx)
-	case <-gone:
-		why = fmt.Errorf("FIFO %s: %w", s.server.Path, errGone)
+	source := s.input.Source(s.box.Max())
+	left, err := s.work.Run(ctx, 0, func() error {
+		return s.finish(source.Each(&s.work, s.sendOne))
+	})
+	if left {
+		s.input.EndPrompt()
 	}
-	s.mu.Lock()
-	if s.ended {
-		return <-done // which knows better
-	}
-	// It waits for a message that may never come. It is left to itself, and
-	// can send none, as mu stays locked.
-	s.endPrompt()
-	return s.failed(why, 0)
+	return s.account(err)
 }
 
-func (s *sender) sendAll(src client.Source) error {
-	for n := 1; ; n++ {
-		text, length, err := src.Next()
-		s.mu.Lock()
-		switch {
-		case err == nil:
-			err = s.sendOne(src.Kind, n, text, length)
-		case errors.Is(err, io.EOF):
-			s.endPrompt()
-			err = s.finish(nil)
-		default:
-			err = s.finish(fmt.Errorf("read stdin: %w", err))
-		}
-		s.ended = err != nil
-		s.mu.Unlock()
-		switch {
-		case errors.Is(err, errDone):
-			return nil
-		case err != nil:
-			return err
-		}
+// sendOne sends a message. It fails with errQuit if that was the last.
+func (s *sender) sendOne(m client.Message) error {
+	if m.Length > s.box.Max() {
+		return s.refuse(m, fmt.Errorf("%d bytes, at most %d are one message", m.Length, s.box.Max()))
 	}
-}
-
-// sendOne sends a message. It fails with errDone if it was the last.
-func (s *sender) sendOne(kind string, n int, text []byte, length int) error {
-	if length > s.box.Max() {
-		s.refused++
-		s.env.Log.Error().Msgf("%s %d: %d bytes, at most %d are one message: not sent", kind, n, length, s.box.Max())
-		return nil
-	}
-	last := string(text) == quit
-	if s.sync == syncNone || s.torn && !last {
-		text = numbered(s.sent+1, text)
+	text, last := m.Text, string(m.Text) == contract.Quit
+	if s.sync == contract.SyncNone || s.torn && !last {
+		text = contract.Numbered(s.sent+1, text)
 	}
 	err := s.box.Send(text)
 	switch {
 	case errors.Is(err, mailbox.ErrRefused):
-		s.refused++
-		s.env.Log.Error().Msgf("%s %d: %v: not sent", kind, n, err)
-		return nil
+		return s.refuse(m, err)
 	case err != nil:
-		return s.failed(err, 1)
+		s.failed++
+		return err
 	}
 	s.sent++
 	if last {
-		return s.finish(nil)
+		return errQuit
 	}
 	return nil
 }
 
-// finish waits until the last message has been taken. It fails with why, or
-// with errDone if all is well.
-func (s *sender) finish(why error) error {
-	err := s.box.Flush()
-	switch {
-	case err != nil && why == nil:
-		return s.failed(err, 0)
-	case why != nil:
-		return s.failed(why, 0)
-	case s.refused > 0:
-		return fmt.Errorf("FIFO %s: messages not sent: %d of %d", s.server.Path, s.refused, s.sent+s.refused)
-	}
-	return errDone
+// refuse says why a message is not sent. The others are.
+func (s *sender) refuse(m client.Message, why error) error {
+	s.refused++
+	s.env.Log.Error().Msgf("%v: %v: not sent", m, why)
+	return nil
 }
 
-// failed adds to why how many messages have not arrived: the ones in hand, the
-// one that still waits in the segment, and those refused.
-func (s *sender) failed(why error, inHand int) error {
+// finish waits until the last message has been taken. why is the end of the sending, nil
+// if there are no more messages.
+func (s *sender) finish(why error) error {
+	if why == nil {
+		s.input.EndPrompt()
+	}
+	err := s.box.Flush()
+	if why == nil || errors.Is(why, errQuit) {
+		return err
+	}
+	return why
+}
+
+// account adds to why, the end of the sending, how many messages have not arrived.
+func (s *sender) account(why error) error {
+	total := s.sent + s.failed + s.refused
+	if why == nil && s.refused > 0 {
+		return fmt.Errorf("FIFO %s: messages not sent: %d of %d", s.server.Path, s.refused, total)
+	}
 	if errors.Is(why, unix.EPIPE) {
 		why = fmt.Errorf("%w: %w", errGone, why)
 	}
-	lost := inHand + s.box.Undelivered() + s.refused
-	if lost == 0 {
+	lost := s.failed + s.box.Undelivered() + s.refused
+	if why == nil || lost == 0 {
 		return why
 	}
-	return fmt.Errorf("%w: messages not delivered: %d of %d", why, lost, s.sent+inHand+s.refused)
+	return fmt.Errorf("%w: messages not delivered: %d of %d", why, lost, total)
 }

@@ -3,31 +3,32 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"unsafe"
 
+	"example.com/ipcsuite/internal/contract"
 	"example.com/ipcsuite/internal/explain"
 	"example.com/ipcsuite/pkg/fifo"
 	"example.com/ipcsuite/pkg/sysv"
 )
 
-// evidence prints, after each step of the client, what the kernel shows of it,
-// on standard error. Without --explain there is none, and its methods do
-// nothing.
-type evidence struct{ stderr *os.File }
+// evidence prints, after each step of the client, what the kernel shows of it. Without
+// --explain there is none, and its methods do nothing.
+type evidence struct{ out io.Writer } // standard error
 
 func (e *evidence) print(lines ...string) {
 	if e != nil {
-		explain.Print(e.stderr, lines...)
+		explain.Print(e.out, lines...)
 	}
 }
 
 // found is after shmget(2), which makes nothing here.
-func (e *evidence) found(keyPath string, projID int, s *sysv.Segment) {
+func (e *evidence) found(key contract.Key, s *sysv.Segment) {
 	if e == nil {
 		return
 	}
-	if parts, err := sysv.PartsOf(keyPath, projID); err == nil {
+	if parts, err := key.Parts(); err == nil {
 		e.print(parts.String())
 	}
 	e.print(

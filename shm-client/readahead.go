@@ -6,9 +6,6 @@ import (
 	"runtime"
 	"slices"
 	"sync"
-
-	"example.com/ipcsuite/internal/stream"
-	"example.com/ipcsuite/pkg/ring"
 )
 
 const (
@@ -22,13 +19,12 @@ const (
 	smallestPiece = 64 << 10
 )
 
-// ahead sends a file in pieces, which several goroutines read.
+// ahead sends a file in pieces, which several goroutines read. The lock of the
+// streamer's work guards it.
 type ahead struct {
-	out    *ring.Writer
-	flow   *stream.Flow // whose lock guards what follows
-	file   *os.File
-	passed func(bytes int)
-	size   int // of a piece
+	*streamer
+	file *os.File
+	size int // of a piece
 
 	end        int64   // where to stop in the file
 	sent, next int64   // in the file: what was committed, what is being read
@@ -46,36 +42,37 @@ type piece struct {
 }
 
 // readAhead sends what stdin holds, if that is a large file and there is another
-// processor, and returns as soon as something is not as it was at first: what it
-// has not sent is for read(2) to find, from where it has left the offset of stdin:
-// behind what was committed. To others with the same open file description that
-// is the only difference to read(2), which moves the offset as it reads.
-func readAhead(out *ring.Writer, flow *stream.Flow, stdin *os.File, passed func(bytes int)) error {
+// processor. It returns as soon as something is not as it was at first: what it has not
+// sent is for read(2) to find, as it leaves the offset of stdin behind what it has
+// committed. To others with the same open file description that is the only difference to
+// read(2), which moves the offset as it reads.
+func readAhead(s *streamer) error {
+	stdin := s.env.Stdin
 	info, err := stdin.Stat()
 	if err != nil || !info.Mode().IsRegular() {
 		return nil //nolint:nilerr // read(2) says what is wrong
 	}
 	at, err := stdin.Seek(0, io.SeekCurrent)
-	size := min(largestPiece, out.Capacity()/4)
+	size := min(largestPiece, s.out.Capacity()/4)
 	if err != nil || info.Size()-at < 4*int64(size) || size < smallestPiece || runtime.NumCPU() == 1 {
 		return nil //nolint:nilerr // likewise
 	}
 	a := &ahead{
-		out: out, flow: flow, file: stdin, passed: passed, size: size,
-		end: info.Size(), sent: at, next: at, changed: sync.NewCond(flow),
+		streamer: s, file: stdin, size: size,
+		end: info.Size(), sent: at, next: at, changed: sync.NewCond(&s.work),
 	}
 	var others sync.WaitGroup
 	for range readers - 1 {
 		others.Go(func() {
-			flow.Lock()
-			defer flow.Unlock()
+			s.work.Lock()
+			defer s.work.Unlock()
 			a.send()
 		})
 	}
 	a.send()
-	flow.Unlock()
+	s.work.Unlock()
 	others.Wait()
-	flow.Lock()
+	s.work.Lock()
 	return a.err
 }
 
@@ -87,9 +84,9 @@ func (a *ahead) send() {
 		if len(space) == 0 {
 			return
 		}
-		a.flow.Unlock()
+		a.work.Unlock()
 		n, _ := a.file.ReadAt(space, at) // read(2) will meet the error
-		a.flow.Lock()
+		a.work.Lock()
 		a.commit(at, n)
 	}
 }
@@ -121,8 +118,8 @@ func (a *ahead) commit(at int64, n int) {
 	for !a.short && a.err == nil && len(a.pieces) > 0 && a.pieces[0].read >= 0 {
 		p := a.pieces[0]
 		a.pieces = slices.Delete(a.pieces, 0, 1)
-		a.flow.Count(p.space[:p.read])
-		a.passed(p.read)
+		a.counter.Count(p.space[:p.read])
+		a.progress.passed(p.read)
 		a.short = p.read < len(p.space)
 		a.sent += int64(p.read)
 		if _, a.err = a.file.Seek(a.sent, io.SeekStart); a.err == nil {

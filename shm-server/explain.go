@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"unsafe"
 
@@ -13,17 +14,16 @@ import (
 	"example.com/ipcsuite/pkg/sysv"
 )
 
-// evidence prints, after each step of the server, what the kernel shows of it:
-// on standard error, since standard output has only messages. Without --explain
-// there is none, and its methods do nothing.
+// evidence prints, after each step of the server, what the kernel shows of it. Without
+// --explain there is none, and its methods do nothing.
 type evidence struct {
-	stderr *os.File
-	met    bool // a client
+	out io.Writer // standard error
+	met bool      // a client
 }
 
 func (e *evidence) print(lines ...string) {
 	if e != nil {
-		explain.Print(e.stderr, lines...)
+		explain.Print(e.out, lines...)
 	}
 }
 

@@ -9,14 +9,14 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"example.com/ipcsuite/internal/command"
-	"example.com/ipcsuite/internal/rundir"
+	"example.com/ipcsuite/internal/contract"
 	"example.com/ipcsuite/pkg/fifo"
 	"example.com/ipcsuite/pkg/sysv"
 )
 
 // healthCommand looks at both halves of what a client needs.
 func healthCommand(_ context.Context, env *command.Env, c *cli.Context) error {
-	path, err := rundir.Path(c, "fifo", fifoName)
+	path, err := contract.Gate(c)
 	if err != nil {
 		return err
 	}
@@ -40,11 +40,11 @@ func healthCommand(_ context.Context, env *command.Env, c *cli.Context) error {
 
 // serverSegment returns the segment that the flags lead to, and how.
 func serverSegment(c *cli.Context) (sysv.KeyParts, sysv.Info, error) {
-	path, err := rundir.Path(c, "key-path", "")
+	source, err := contract.KeyOf(c)
 	if err != nil {
 		return sysv.KeyParts{}, sysv.Info{}, err
 	}
-	parts, err := sysv.PartsOf(path, c.Int("proj-id"))
+	parts, err := source.Parts()
 	if err != nil {
 		return parts, sysv.Info{}, err
 	}

@@ -14,22 +14,21 @@
 // The order of the steps is that of serve in server.go; how the segment is made,
 // and taken over from a dead server, is in segment.go; ls, rm and stat are in
 // tables.go, health in health.go; what --explain shows is in explain.go. The
-// reading without asking is in watch.go, what it counts in tally.go; what --stream
+// reading without asking is in unsynced.go, what it counts in tally.go; what --stream
 // does is in stream.go.
 package main
 
 import (
 	"context"
 	"os"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
 	"example.com/ipcsuite/internal/command"
-	"example.com/ipcsuite/internal/rundir"
+	"example.com/ipcsuite/internal/contract"
+	"example.com/ipcsuite/internal/transfer"
 )
-
-// fifoName is the FIFO in --dir, the same for shm-client.
-const fifoName = "shm.fifo"
 
 func main() {
 	os.Exit(command.Main(command.Spec{
@@ -82,68 +81,54 @@ Examples:
 				Name:        "health",
 				Usage:       "exit 0 if a live server serves",
 				Description: "Takes --dir, --key-path, --proj-id and --fifo as the server does. For health\nchecks of containers.",
-				Flags:       placeFlags,
+				Flags:       contract.ShmFlags,
 				Action:      healthCommand,
 			},
 		},
 	}))
 }
 
-func keyFlags() []cli.Flag {
-	return []cli.Flag{
-		rundir.Flag(),
-		&cli.StringFlag{Name: "key-path", Usage: "the `file or folder` that the key is made from (default: --dir)"},
-		&cli.IntFlag{Name: "proj-id", Value: 306, Usage: "the number that the key is made from; its low 8 bits count"},
-	}
-}
-
-func placeFlags() []cli.Flag {
-	return append(keyFlags(),
-		&cli.StringFlag{Name: "fifo", Usage: "the FIFO, anywhere (default: " + fifoName + " in --dir)"})
-}
-
 func serveFlags() []cli.Flag {
-	return append(placeFlags(),
-		&cli.IntFlag{Name: "size", Value: 4096, Usage: "size of the segment in `bytes`, at least one more than the longest message; with --stream, of the ring, then 4194304 by default"},
-		command.ModeFlag("segment and FIFO"),
-		&cli.BoolFlag{Name: "keep-alive", Usage: "go on after the last client has left"},
-		&cli.StringFlag{Name: "sync", Value: syncFIFO, Usage: "what holds the client back until a message is read: `fifo|none`; the same for shm-client"},
-		&cli.BoolFlag{Name: "stream", Usage: "write to stdout what comes from stdin of shm-client --stream, any bytes"},
-		&cli.BoolFlag{Name: "no-checksum", Usage: "with --stream, compare only the length at the end"},
-		command.ExplainFlag(),
+	return slices.Concat(
+		contract.ShmFlags(),
+		[]cli.Flag{
+			command.SizeFlag("size", "4096", "size of the segment in `bytes`, at least one more than the longest message; with --stream, of the ring, then 4M by default"),
+			command.ModeFlag("segment and FIFO"),
+			&cli.BoolFlag{Name: "keep-alive", Usage: "go on after the last client has left"},
+			contract.SyncFlag(),
+		},
+		transfer.Flags("write to stdout what comes from stdin of shm-client --stream, any bytes"),
+		[]cli.Flag{command.ExplainFlag()},
 	)
 }
 
 func serveCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
-	mode, err := command.Mode(c)
-	if err != nil {
-		return err
-	}
-	if sync := c.String("sync"); sync != syncFIFO && sync != syncNone {
-		return command.UsageErrorf("--sync %q: want %s or %s", sync, syncFIFO, syncNone)
-	}
-	size, err := segmentSize(c)
-	if err != nil {
-		return err
-	}
 	s := &server{
 		env:       env,
-		projID:    c.Int("proj-id"),
-		size:      size,
-		mode:      mode,
 		keepAlive: c.Bool("keep-alive"),
-		sync:      c.String("sync"),
 		report:    c.IsSet("sync"),
-		stream:    c.Bool("stream"),
 		sum:       !c.Bool("no-checksum"),
 	}
 	if c.Bool("explain") {
-		s.evidence = &evidence{stderr: env.Stderr}
+		s.evidence = &evidence{out: env.Log.Lines()}
 	}
-	if s.keyPath, err = rundir.Path(c, "key-path", ""); err != nil {
+	var err error
+	if s.mode, err = command.Mode(c); err != nil {
 		return err
 	}
-	if s.fifoPath, err = rundir.Path(c, "fifo", fifoName); err != nil {
+	if s.sync, err = contract.Sync(c); err != nil {
+		return err
+	}
+	if s.stream, err = transfer.Wanted(c); err != nil {
+		return err
+	}
+	if s.size, err = segmentSize(c, s.stream); err != nil {
+		return err
+	}
+	if s.key, err = contract.KeyOf(c); err != nil {
+		return err
+	}
+	if s.fifoPath, err = contract.Gate(c); err != nil {
 		return err
 	}
 	return s.serve(ctx)

@@ -23,7 +23,7 @@ import (
 // server has left.
 func (s *server) createSegment(ctx context.Context) error {
 	log := s.env.Log
-	parts, err := sysv.PartsOf(s.keyPath, s.projID)
+	parts, err := s.key.Parts()
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (s *server) createSegment(ctx context.Context) error {
 
 	// Servers with one key path take turns, so that no other one ever sees a
 	// server's segment before the server has attached it.
-	unlock, err := lock(ctx, s.keyPath)
+	unlock, err := lock(ctx, s.key.Path)
 	if err != nil {
 		return err
 	}

@@ -7,25 +7,18 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"time"
 
 	"example.com/ipcsuite/internal/command"
+	"example.com/ipcsuite/internal/contract"
+	"example.com/ipcsuite/internal/grace"
 	"example.com/ipcsuite/pkg/fifo"
 	"example.com/ipcsuite/pkg/mailbox"
 	"example.com/ipcsuite/pkg/sysv"
 )
 
-// quit is the message that ends both sides.
-const quit = "quit"
-
-// stopTime is how long printing may go on when the server is told to end. The
-// whole must be over within a second.
-const stopTime = 700 * time.Millisecond
-
 type server struct {
 	env       *command.Env
-	keyPath   string
-	projID    int
+	key       contract.Key
 	size      int
 	mode      fs.FileMode
 	fifoPath  string
@@ -41,8 +34,10 @@ type server struct {
 	gate *fifo.Reader
 	line []byte // being printed
 
-	tally tally
-	left  bool // a write to stdout goes on that still uses the segment
+	work   grace.Work
+	stdout io.Writer // of the work
+	tally  tally
+	left   bool // a write to stdout goes on that still uses the segment
 }
 
 // serve makes segment and FIFO, waits for a client, prints what comes, and
@@ -57,7 +52,7 @@ func (s *server) serve(ctx context.Context) error {
 		return err
 	}
 	defer s.removeFIFO()
-	if s.sync == syncFIFO && !s.stream {
+	if s.sync == contract.SyncFIFO && !s.stream {
 		// Before there is a client: it asks poll(2) whether there is room, and one in
 		// another language need not set it itself.
 		if _, err := s.fifo.SetCapacity(os.Getpagesize()); err != nil {
@@ -71,14 +66,14 @@ func (s *server) serve(ctx context.Context) error {
 	switch {
 	case s.stream:
 		return s.streamAll(ctx)
-	case s.sync == syncNone:
-		return s.work(ctx, s.watch)
+	case s.sync == contract.SyncNone:
+		return s.run(ctx, s.watch)
 	}
 	inbox, err := mailbox.NewReader(s.slot, s.gate)
 	if err != nil {
 		return err
 	}
-	return s.work(ctx, func(ctx context.Context) error { return s.printAll(ctx, inbox) })
+	return s.run(ctx, func(ctx context.Context) error { return s.printAll(ctx, inbox) })
 }
 
 func (s *server) createFIFO(ctx context.Context) (err error) {
@@ -110,7 +105,7 @@ func (s *server) awaitClient(ctx context.Context) (err error) {
 	switch {
 	case s.stream:
 		client += " --stream"
-	case s.sync == syncNone:
+	case s.sync == contract.SyncNone:
 		client += " --sync none"
 	}
 	if s.keepAlive {
@@ -129,22 +124,15 @@ func (s *server) awaitClient(ctx context.Context) (err error) {
 	return nil
 }
 
-// work prints messages until quit, the end of the last client, or ctx's.
-func (s *server) work(ctx context.Context, printAll func(context.Context) error) error {
-	done := make(chan error, 1)
-	go func() { done <- printAll(ctx) }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
+// run has printAll print messages until quit, the end of the last client, or ctx's. If
+// stdout takes nothing then, it is left behind.
+func (s *server) run(ctx context.Context, printAll func(context.Context) error) error {
+	s.stdout = s.work.Writer(s.env.Stdout)
+	left, err := s.work.Run(ctx, grace.Period, func() error { return printAll(ctx) })
+	if left {
+		return s.notPrinted(err)
 	}
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(stopTime):
-		// Stdout takes nothing, and the write to it cannot be called off.
-		return s.notPrinted(context.Cause(ctx))
-	}
+	return err
 }
 
 // printAll blocks in Peek, or in the write to stdout. The slot is freed only when
@@ -188,7 +176,7 @@ func (s *server) printAll(ctx context.Context, inbox *mailbox.Reader) error {
 			log.Warn().Uint64("messages", now-lost).Msg("lost: overwritten by a client that does not wait for its turn")
 			lost = now
 		}
-		if string(text) == quit {
+		if string(text) == contract.Quit {
 			log.Notice().Int("messages", printed).Msg("quit")
 			if s.pending() > 0 {
 				log.Warn().Msg("a message that came after quit is not printed: its client is told")
@@ -216,7 +204,7 @@ func (s *server) printLast(ctx context.Context, inbox *mailbox.Reader) error {
 // next one is on its way only when this one has been taken.
 func (s *server) print(text []byte) error {
 	s.line = append(append(s.line[:0], text...), '\n')
-	_, err := s.env.Stdout.Write(s.line)
+	_, err := s.stdout.Write(s.line)
 	return err
 }
 

@@ -10,34 +10,24 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"example.com/ipcsuite/internal/command"
-	"example.com/ipcsuite/internal/stream"
-	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/internal/grace"
+	"example.com/ipcsuite/internal/transfer"
 	"example.com/ipcsuite/pkg/ring"
 )
 
-// segmentSize is what --size says, which with --stream is that of the ring in
-// the segment, and whether the flags go together.
-func segmentSize(c *cli.Context) (int, error) {
-	size := c.Int("size")
-	streams := c.Bool("stream")
+// segmentSize is what --size says, and with --stream the size of a segment with a ring of
+// that capacity.
+func segmentSize(c *cli.Context, stream bool) (int, error) {
+	size, err := command.Size(c, "size", 1)
 	switch {
-	case size < 1:
-		return 0, command.UsageErrorf("--size %d: want a number of bytes, at least 1", size)
-	case c.Bool("no-checksum") && !streams:
-		return 0, command.UsageErrorf("--no-checksum: only --stream has one")
-	case !streams:
-		return size, nil
-	case c.String("sync") == syncNone:
-		return 0, command.UsageErrorf("--sync none: a stream always waits for its reader: leave out --sync or --stream")
+	case err != nil || !stream:
+		return size, err
 	case c.Bool("keep-alive"):
 		return 0, command.UsageErrorf("--keep-alive: a stream has one client and one end: start the server again for another")
 	case !c.IsSet("size"):
-		size = stream.DefaultRing
+		size = transfer.DefaultRing
 	}
-	if size+ring.Overhead < size {
-		return 0, command.UsageErrorf("--size %d: that is more than there are addresses", size)
-	}
-	return size + ring.Overhead, nil
+	return transfer.SegmentSize(size)
 }
 
 // attachRing makes a ring of the segment, of which the server must be able to
@@ -63,81 +53,61 @@ func (s *server) streamAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	in.SetSpin(stream.Spin(in.Capacity()))
-	s.gate.SetSpin(stream.Spin(in.Capacity()))
+	in.SetSpin(transfer.Spin(in.Capacity()))
+	s.gate.SetSpin(transfer.Spin(in.Capacity()))
 	// While bytes keep coming, nothing but this ends the reading.
 	defer context.AfterFunc(ctx, func() { _ = s.gate.Close() })()
-	flow := stream.NewFlow(s.sum)
+	counter := transfer.NewCounter(s.sum)
 	start := time.Now()
-	s.left, err = flow.Run(func() error { return s.writeAll(in, flow) }, ctx.Done(), stopTime)
+	s.left, err = s.work.Run(ctx, grace.Period, func() error { return s.writeAll(in, counter) })
 	if !s.left {
 		_ = in.Close() // never fails
 	}
-	total := flow.Total()
-	switch {
-	case s.left:
-		return fmt.Errorf("%w: %d bytes delivered, and some that stdout has not quite taken", context.Cause(ctx), total.Bytes)
-	case err != nil && ctx.Err() != nil:
-		return fmt.Errorf("%w: %d bytes delivered", context.Cause(ctx), total.Bytes)
-	case err != nil:
-		return fmt.Errorf("%w: %d bytes delivered", err, total.Bytes)
+	total := counter.Total()
+	if err != nil {
+		return s.streamEnded(ctx, err, total)
 	}
-	s.env.Log.Notice().Int64("bytes", total.Bytes).Str("rate", stream.Rate(total.Bytes, time.Since(start))).
+	s.env.Log.Notice().Int64("bytes", total.Bytes).Str("rate", transfer.Rate(total.Bytes, time.Since(start))).
 		Msg("the stream has ended")
 	return nil
 }
 
-func (s *server) writeAll(in *ring.Reader, flow *stream.Flow) error {
+// streamEnded adds to err, the early end of a stream, how much was written of it.
+func (s *server) streamEnded(ctx context.Context, err error, total transfer.Total) error {
+	if ctx.Err() != nil { // of which err is a consequence
+		err = context.Cause(ctx)
+	}
+	if s.left {
+		return fmt.Errorf("%w: %d bytes delivered, and some that stdout has not quite taken", err, total.Bytes)
+	}
+	return fmt.Errorf("%w: %d bytes delivered", err, total.Bytes)
+}
+
+func (s *server) writeAll(in *ring.Reader, counter *transfer.Counter) error {
 	if s.evidence != nil {
 		if _, err := in.Peek(); err == nil { // or WriteTo says why not
 			s.evidence.full(s.slot)
 		}
 	}
-	_, err := in.WriteTo(flow.Writer(s.env.Stdout))
+	_, err := in.WriteTo(counter.Writer(s.work.Writer(s.env.Stdout)))
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("FIFO %s: the client has gone in mid-stream", s.fifoPath)
 	}
 	if err != nil {
 		return err
 	}
-	return s.compare(flow.Total())
+	return s.compare(counter.Total())
 }
 
 // compare compares what was written with what the client says that it has sent.
-// If that is the same, it takes the token that the client leaves behind its
-// words; otherwise the token stays, and the client is told by the end of the
-// FIFO.
-func (s *server) compare(total stream.Total) error {
-	packet, err := s.nextPacket()
-	if err != nil {
-		return err
-	}
-	if len(packet) == 1 { // a token that the ring has left over
-		if packet, err = s.nextPacket(); err != nil {
-			return err
-		}
-	}
-	sent, err := stream.Parse(string(packet))
+func (s *server) compare(total transfer.Total) error {
+	sent, err := total.Agree(s.gate)
 	if err != nil {
 		return fmt.Errorf("FIFO %s: %w", s.fifoPath, err)
 	}
 	s.env.Log.Debug().Stringer("sent", sent).Stringer("delivered", total).Msg("compared")
-	if err := total.Compare(sent); err != nil {
-		return err
-	}
 	if total.Summed && !sent.Summed {
 		s.env.Log.Warn().Msg("the client has no checksum: only the length was compared")
 	}
-	_, err = s.nextPacket()
-	return err
-}
-
-// nextPacket waits for what the client has to say behind its stream.
-func (s *server) nextPacket() ([]byte, error) {
-	packet := make([]byte, fifo.Atomic)
-	n, err := s.gate.Read(packet)
-	if errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("FIFO %s: the client has gone before it could say what it had sent", s.fifoPath)
-	}
-	return packet[:n], err
+	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"example.com/ipcsuite/internal/command"
+	"example.com/ipcsuite/internal/contract"
 	"example.com/ipcsuite/pkg/sysv"
 )
 
@@ -174,7 +175,7 @@ func remove(log *command.Log, match func(sysv.Info) bool) error {
 }
 
 func statFlags() []cli.Flag {
-	return append(keyFlags(),
+	return append(contract.KeyFlags(),
 		&cli.IntFlag{Name: "id", Value: -1, Usage: "the segment with this `shmid` instead (one that is removed has no key)"})
 }
 

@@ -1,21 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"math"
-	"strconv"
+
+	"example.com/ipcsuite/internal/contract"
 )
 
-// tally counts what became of numbered messages. A numbered message has its
-// number at both ends,
-//
-//	#17 hello #17
-//
-// the first that a client sends being number 1. So it shows by itself if it is
-// whole, and by the number before it if one is missing or came again. Numbers
-// are those of one client: with number 1 the count starts anew, and messages of
-// clients that send at the same time are taken for lost and repeated. Texts
-// without number are no part of it.
+// tally counts what became of numbered messages ([contract.Numbered]). A client's first
+// has number 1, with which the count starts anew. Messages of clients that send at the
+// same time are taken for lost and repeated. Texts without number are not counted.
 type tally struct {
 	whole    uint64
 	torn     uint64 // the number at the one end is not that at the other
@@ -26,7 +19,7 @@ type tally struct {
 
 // message counts a text, and reports whether it is torn.
 func (t *tally) message(text []byte) (torn bool) {
-	n, _, numbered, whole := number(text)
+	n, _, numbered, whole := contract.Number(text)
 	switch {
 	case !numbered:
 		return false
@@ -49,22 +42,3 @@ func (t *tally) message(text []byte) (torn bool) {
 
 // any reports whether there was anything to count.
 func (t *tally) any() bool { return t.whole+t.torn > 0 }
-
-// number takes a text apart: whether a number is in front of it, which, and
-// whether it is whole, with the same number at its end; body is what stands
-// between the two.
-func number(text []byte) (n uint64, body []byte, numbered, whole bool) {
-	if len(text) == 0 || text[0] != '#' {
-		return 0, nil, false, false
-	}
-	mark, rest, _ := bytes.Cut(text, []byte{' '})
-	n, err := strconv.ParseUint(string(mark[1:]), 10, 64)
-	if err != nil {
-		return 0, nil, false, false
-	}
-	end := bytes.LastIndexByte(rest, ' ')
-	if end < 0 || !bytes.Equal(rest[end+1:], mark) {
-		return n, nil, true, false
-	}
-	return n, rest[:end], true, true
-}

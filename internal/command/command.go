@@ -5,7 +5,6 @@ package command
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -55,34 +54,6 @@ type Sub struct {
 	Default bool
 }
 
-// SignalError is the cause of a context that a signal ended.
-type SignalError struct{ Signal syscall.Signal }
-
-func (e SignalError) Error() string { return "ended by signal " + signalName(e.Signal) }
-
-func signalName(s syscall.Signal) string {
-	switch s {
-	case syscall.SIGINT:
-		return "SIGINT"
-	case syscall.SIGTERM:
-		return "SIGTERM"
-	case syscall.SIGHUP:
-		return "SIGHUP"
-	default:
-		return s.String()
-	}
-}
-
-// usageError is a mistake on the command line: exit code 2.
-type usageError struct{ error }
-
-func (e usageError) Unwrap() error { return e.error }
-
-// UsageErrorf returns an error that ends the process with exit code 2.
-func UsageErrorf(format string, args ...any) error {
-	return usageError{fmt.Errorf(format, args...)}
-}
-
 // Main runs the binary and returns its exit code: 0 done, 1 failed, 2 wrong
 // usage, 128+n ended by signal n.
 func Main(spec Spec) int {
@@ -128,28 +99,6 @@ func signalContext(parent context.Context) (ctx context.Context, stop func()) {
 		}
 	}()
 	return ctx, func() { cancel(nil) }
-}
-
-// report says on stderr why the command failed, in one line, and returns the
-// exit code.
-func report(log *Log, name string, err error) int {
-	var (
-		sig   SignalError
-		usage usageError
-	)
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &sig):
-		log.Notice().Msg(err.Error())
-		return 128 + int(sig.Signal)
-	case errors.As(err, &usage):
-		log.Error().Msgf("%v: see %s --help", err, name)
-		return 2
-	default:
-		log.Error().Msg(err.Error() + whatToDo(err))
-		return 1
-	}
 }
 
 // newApp returns what runs argv.

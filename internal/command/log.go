@@ -6,12 +6,13 @@ import (
 	"io"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/mattn/go-isatty"
 	"github.com/rs/zerolog"
 	"github.com/urfave/cli/v2"
+
+	"example.com/ipcsuite/internal/grace"
 )
 
 const (
@@ -39,38 +40,25 @@ func (l level) String() string { return levelNames[l] }
 // or as JSON, an object a line. It is safe for concurrent use.
 type Log struct {
 	out   zerolog.Logger
+	lines io.Writer
 	least level
 }
 
-// newLog returns a Log to stderr that does not wait for it long when ctx is done.
+// newLog returns a Log to stderr. When ctx is done, it no longer waits for a stderr that
+// takes nothing.
 func newLog(ctx context.Context, stderr *os.File, format string, least level) *Log {
-	var out io.Writer = &patient{out: stderr, ctx: ctx}
+	lines := grace.Lines(ctx, stderr)
+	out := lines
 	if format == formatText {
 		colour := isatty.IsTerminal(stderr.Fd()) && os.Getenv("NO_COLOR") == ""
 		out = textWriter(out, colour)
 	}
-	return &Log{out: zerolog.New(out), least: least}
+	return &Log{out: zerolog.New(out), lines: lines, least: least}
 }
 
-// patient writes lines as [Write] does, and after one that was left drops the others.
-type patient struct {
-	out *os.File
-	ctx context.Context
-
-	mu   sync.Mutex
-	left bool
-}
-
-func (w *patient) Write(line []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.left {
-		return len(line), nil
-	}
-	var err error
-	w.left, err = Write(w.ctx, w.out, line)
-	return len(line), err
-}
+// Lines returns a writer of lines to stderr as they are: of a prompt, or of what
+// --explain shows. It waits for stderr no longer than the Log does, and never fails.
+func (l *Log) Lines() io.Writer { return l.lines }
 
 // Debug starts a log line about a step that only its maker wants to see.
 func (l *Log) Debug() *zerolog.Event { return l.event(levelDebug) }

@@ -33,15 +33,21 @@ func KeyFlags() []cli.Flag {
 	}
 }
 
-// KeyParts returns the parts of the key to which [KeyFlags] lead. It opens --dir if the
-// key is made from it.
-func KeyParts(c *cli.Context) (sysv.KeyParts, error) {
-	path, err := rundir.Path(c, "key-path", "")
-	if err != nil {
-		return sysv.KeyParts{}, err
-	}
-	return sysv.PartsOf(path, c.Int("proj-id"))
+// Key is what the key of the segment is made from.
+type Key struct {
+	Path   string
+	ProjID int
 }
+
+// KeyOf returns the Key to which [KeyFlags] lead. It opens --dir if that is the path.
+func KeyOf(c *cli.Context) (Key, error) {
+	path, err := rundir.Path(c, "key-path", "")
+	return Key{path, c.Int("proj-id")}, err
+}
+
+// Parts returns the parts of the key, as they are now: the path can name another file
+// later.
+func (k Key) Parts() (sysv.KeyParts, error) { return sysv.PartsOf(k.Path, k.ProjID) }
 
 // ShmFlags are [KeyFlags] and --fifo, which leads to the gate.
 func ShmFlags() []cli.Flag {

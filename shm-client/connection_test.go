@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +21,7 @@ func TestSegmentThatGoesBeforeItIsAttachedIsNotThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	var c connection
-	if err := c.use(segment); !errors.Is(err, unix.ENOENT) {
+	if err := c.attach(segment, os.Geteuid()); !errors.Is(err, unix.ENOENT) {
 		t.Errorf("got %v, want ENOENT", err)
 	}
 	if c.slot != nil {

@@ -3,7 +3,6 @@ package client
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/internal/command"
-	"example.com/ipcsuite/internal/rundir"
 	"example.com/ipcsuite/pkg/fifo"
 )
 
@@ -28,14 +26,22 @@ type Server struct {
 	Own bool
 }
 
-// ServerOf returns the server of that name to which the flags lead: --wait, --quiet,
-// and the one that names its FIFO, which without it is file in --dir.
-func ServerOf(c *cli.Context, name, flag, file string) (Server, error) {
+// Flags are --wait and --quiet.
+func Flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.DurationFlag{Name: "wait", Usage: "how long to wait for a server"},
+		&cli.BoolFlag{Name: "quiet", Usage: "no prompt, no progress, no notices"},
+	}
+}
+
+// ServerOf returns the server of that name to which the flags lead. find returns the path
+// of its FIFO, which flag can name.
+func ServerOf(c *cli.Context, name, flag string, find func(*cli.Context) (string, error)) (Server, error) {
 	wait := c.Duration("wait")
 	if wait < 0 {
 		return Server{}, command.UsageErrorf("--wait %v: want a time from now on, such as 5s", wait)
 	}
-	path, err := rundir.Path(c, flag, file)
+	path, err := find(c)
 	return Server{Name: name, Path: path, Wait: wait, Quiet: c.Bool("quiet"), Own: c.String(flag) == ""}, err
 }
 
@@ -81,41 +87,4 @@ func (s Server) mustBeTrusted(w *fifo.Writer) error {
 			s.Path, owner, dir, unix.EPERM, s.Name)
 	}
 	return nil
-}
-
-func (s Server) open(ctx context.Context, log *command.Log) (*fifo.Writer, error) {
-	w, err := fifo.OpenWriter(ctx, s.Path, fifo.NoWait)
-	if s.Wait == 0 || !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.ENXIO) {
-		return w, err
-	}
-	if !s.Quiet {
-		log.Notice().Str("path", s.Path).Stringer("at_most", s.Wait).
-			Msgf("waiting for a server: run %s in another terminal", s.Name)
-	}
-	// The time is for the opening only.
-	opening, cancel := context.WithCancelCause(ctx)
-	timer := time.AfterFunc(s.Wait, func() {
-		cancel(fmt.Errorf("no server within %v: start %s, or give it more time with --wait", s.Wait, s.Name))
-	})
-	w, err = fifo.OpenWriter(opening, s.Path, fifo.WaitPath)
-	if !timer.Stop() && err == nil { // both at once
-		_ = w.Close() // never fails
-		return nil, context.Cause(opening)
-	}
-	return w, err
-}
-
-// Explain adds to an error of looking for the server what to do about it.
-func (s Server) Explain(err error) error {
-	orWait := ""
-	if s.Wait == 0 {
-		orWait = ", or give it time with --wait"
-	}
-	switch {
-	case errors.Is(err, unix.ENOENT):
-		return fmt.Errorf("%w: start %s%s", err, s.Name, orWait)
-	case errors.Is(err, unix.ENXIO):
-		return fmt.Errorf("%w: its server has died: start %s again%s", err, s.Name, orWait)
-	}
-	return err
 }

@@ -7,13 +7,8 @@ import (
 	"fmt"
 	"io"
 
+	"example.com/ipcsuite/internal/contract"
 	"example.com/ipcsuite/pkg/fifo"
-)
-
-// What --sync can say.
-const (
-	syncFIFO = "fifo"
-	syncNone = "none"
 )
 
 // watch reads the segment over and over, whatever is in it and whether or not
@@ -47,7 +42,7 @@ func (s *server) watch(ctx context.Context) error {
 		reads++
 		switch {
 		case bytes.Equal(again, text):
-			if _, _, numbered, _ := number(text); numbered {
+			if _, _, numbered, _ := contract.Number(text); numbered {
 				s.tally.repeated++
 			}
 		default:
@@ -59,7 +54,7 @@ func (s *server) watch(ctx context.Context) error {
 			if err := s.print(text); err != nil {
 				return fmt.Errorf("%w: messages not printed: 1", err)
 			}
-			if _, body, _, _ := number(text); string(text) == quit || string(body) == quit {
+			if _, body, _, _ := contract.Number(text); string(text) == contract.Quit || string(body) == contract.Quit {
 				log.Notice().Msg("quit")
 				return nil
 			}

@@ -1,11 +1,11 @@
-package stream
+package transfer
 
 import (
 	"fmt"
 	"time"
 )
 
-// Rate says how fast so many bytes have been in so long a time.
+// Rate says in words how many bytes a second that is.
 func Rate(bytes int64, d time.Duration) string {
 	rate := float64(bytes) / max(d.Seconds(), 1e-9)
 	for _, unit := range [...]string{"B/s", "KiB/s", "MiB/s"} {
