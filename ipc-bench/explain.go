@@ -7,8 +7,8 @@ import (
 	"example.com/ipcsuite/internal/explain"
 )
 
-// explain prints what the kernel shows of two ends that have met: what both have.
-func (pr *pair) explain(w io.Writer, title string) {
+// showShared prints what the kernel shows of two ends that have met: what both have.
+func (pr *pair) showShared(w io.Writer, title string) {
 	for _, p := range pr.ends {
 		explain.Print(w, fmt.Sprintf("%s: %s is process %d, on CPUs %v", title, p.name, p.cmd.Process.Pid, p.self.CPUs))
 	}

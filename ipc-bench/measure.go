@@ -73,7 +73,7 @@ func (b *bench) row(ctx context.Context, m mechanism, size int) (row, error) {
 	}
 	defer pr.stop()
 	if b.explain {
-		pr.explain(b.stderr, fmt.Sprintf("%s, %s", m.name, sizeText(size)))
+		pr.showShared(b.stderr, fmt.Sprintf("%s, %s", m.name, sizeText(size)))
 	}
 	r.nearCPUs, r.farCPUs = pr.ends[0].self.CPUs, pr.ends[len(pr.ends)-1].self.CPUs
 	if r.trips, err = b.trips(pr); err == nil {

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -211,13 +210,11 @@ func parseSizes(list string) ([]int, error) {
 // maxSize is the largest message or ring, in bytes.
 const maxSize = 1 << 30
 
-// parseSize reads a number of bytes: 64, 4k, 1M, 1MiB.
+// parseSize reads the size of a message or a ring.
 func parseSize(word string) (int, error) {
-	digits := strings.TrimRight(word, "kKmMiIbB")
-	unit, known := map[string]int{"": 1, "b": 1, "k": 1 << 10, "kib": 1 << 10, "m": 1 << 20, "mib": 1 << 20}[strings.ToLower(word[len(digits):])]
-	n, err := strconv.Atoi(digits)
-	if err != nil || !known || n < 1 || n > maxSize/unit {
+	size, err := command.ParseSize(word)
+	if err != nil || size < 1 || size > maxSize {
 		return 0, fmt.Errorf("%q: want bytes, such as 64, 4k or 1M, up to %dM", word, maxSize>>20)
 	}
-	return n * unit, nil
+	return size, nil
 }

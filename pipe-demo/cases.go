@@ -6,39 +6,41 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/internal/finding"
 )
 
-// readWriteCases are the four things that can happen when one side of a pipe is
+// cases are the four things that can happen when one side of a pipe is
 // slower than the other, or leaves.
-func readWriteCases() []experiment {
-	return []experiment{
+func (t trial) cases() []finding.Experiment {
+	return []finding.Experiment{
 		{
-			name:     "1",
-			did:      "A reader asks an empty pipe for bytes, and a writer sends 5 once the reader is asleep",
-			expected: "the reader sleeps in read(2), and wakes with the 5 bytes",
-			why:      "read(2) on an empty pipe that somebody could still write to has nothing to return yet, so the kernel puts the thread to sleep, and the next write wakes it",
-			see:      slowWriter,
+			Name:     "1",
+			Did:      "A reader asks an empty pipe for bytes, and a writer sends 5 once the reader is asleep",
+			Expected: "the reader sleeps in read(2), and wakes with the 5 bytes",
+			Why:      "read(2) on an empty pipe that somebody could still write to has nothing to return yet, so the kernel puts the thread to sleep, and the next write wakes it",
+			See:      t.see(slowWriter),
 		},
 		{
-			name:     "2",
-			did:      "A writer hands 1048576 bytes to one write(2) while nobody reads, in a pipe of the default capacity and in one set to 16384 with F_SETPIPE_SZ; then a reader takes 4096 bytes, and then the rest",
-			expected: "as many bytes go in as fcntl(F_GETPIPE_SZ) says and the writer sleeps in write(2); 4096 more go in for the 4096 read; with the last the write returns",
-			why:      "a pipe is a ring of pages in the kernel, 16 unless told otherwise, and a writer that finds no page free sleeps until a reader has emptied one",
-			see:      slowReader,
+			Name:     "2",
+			Did:      "A writer hands 1048576 bytes to one write(2) while nobody reads, in a pipe of the default capacity and in one set to 16384 with F_SETPIPE_SZ; then a reader takes 4096 bytes, and then the rest",
+			Expected: "as many bytes go in as fcntl(F_GETPIPE_SZ) says and the writer sleeps in write(2); 4096 more go in for the 4096 read; with the last the write returns",
+			Why:      "a pipe is a ring of pages in the kernel, 16 unless told otherwise, and a writer that finds no page free sleeps until a reader has emptied one",
+			See:      t.see(slowReader),
 		},
 		{
-			name:     "3",
-			did:      "A writer sends 5 bytes and closes its end, of which this process holds a second copy; a reader reads until the end",
-			expected: "the 5 bytes first; then the reader sleeps as long as the copy is open; then read(2) returns 0",
-			why:      "read(2) returns 0, end of file, when the pipe is empty and its last write end is closed, in whichever process that is: a forgotten copy keeps a reader waiting for good",
-			see:      writerCloses,
+			Name:     "3",
+			Did:      "A writer sends 5 bytes and closes its end, of which this process holds a second copy; a reader reads until the end",
+			Expected: "the 5 bytes first; then the reader sleeps as long as the copy is open; then read(2) returns 0",
+			Why:      "read(2) returns 0, end of file, when the pipe is empty and its last write end is closed, in whichever process that is: a forgotten copy keeps a reader waiting for good",
+			See:      t.see(writerCloses),
 		},
 		{
-			name:     "4",
-			did:      "The reader closes the only read end, and three writers write: one leaves SIGPIPE at its default action, one catches it, one ignores it",
-			expected: "the first is killed by signal 13 (SIGPIPE); for the others the same write(2) fails with EPIPE",
-			why:      "a write that nobody can ever read raises SIGPIPE, whose default action is to end the process; whoever catches or ignores it lives, and sees write(2) fail (the Go runtime catches it, and obeys it only for descriptors 1 and 2)",
-			see:      readerCloses,
+			Name:     "4",
+			Did:      "The reader closes the only read end, and three writers write: one leaves SIGPIPE at its default action, one catches it, one ignores it",
+			Expected: "the first is killed by signal 13 (SIGPIPE); for the others the same write(2) fails with EPIPE",
+			Why:      "a write that nobody can ever read raises SIGPIPE, whose default action is to end the process; whoever catches or ignores it lives, and sees write(2) fail (the Go runtime catches it, and obeys it only for descriptors 1 and 2)",
+			See:      t.see(readerCloses),
 		},
 	}
 }

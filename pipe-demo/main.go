@@ -11,19 +11,18 @@
 //
 // "pipe-demo cases" and "pipe-demo facts" show how pipes behave by making
 // experiments, which are in cases.go and facts.go. The processes in them make one
-// system call after another as they are told (peer.go, lab.go), and finding.go
-// reports what was seen.
+// system call after another as they are told (peer.go, lab.go).
 package main
 
 import (
 	"context"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"example.com/ipcsuite/internal/command"
+	"example.com/ipcsuite/internal/finding"
 	"example.com/ipcsuite/pkg/fork"
 	"example.com/ipcsuite/pkg/pipe"
 )
@@ -58,12 +57,12 @@ Examples:
 			{
 				Name: "cases", Usage: "show what happens when one side is slower, or leaves", ArgsUsage: "[1|2|3|4 …]",
 				Description: "Runs the four cases of reading and writing between processes, and prints a line\nfor each. The exit code is 1 if any is not as expected. With --named, a named\npipe is used: it behaves the same in all of them.",
-				Flags:       trialFlags, Action: trialCommand("case", readWriteCases()),
+				Flags:       trialFlags, Action: trialCommand("case", trial.cases),
 			},
 			{
 				Name: "facts", Usage: "show what kind of thing a pipe is", ArgsUsage: "[NAME …]",
-				Description: "Measures each feature of a pipe, and prints a line for each. The exit code is 1\nif any is not as expected. With --named, a named pipe is used: only\nno-backing-file then fails, as a FIFO has an inode in a file system.\n\nNames:\n   " + strings.ReplaceAll(names(features()), ", ", "\n   "),
-				Flags:       trialFlags, Action: trialCommand("fact", features()),
+				Description: "Measures each feature of a pipe, and prints a line for each. The exit code is 1\nif any is not as expected. With --named, a named pipe is used: only\nno-backing-file then fails, as a FIFO has an inode in a file system.\n\nNames:\n   " + finding.Series{All: trial{}.features()}.Names("\n   "),
+				Flags:       trialFlags, Action: trialCommand("fact", trial.features),
 			},
 		},
 	}))
@@ -79,13 +78,14 @@ func trialFlags() []cli.Flag {
 	}
 }
 
-func trialCommand(kind string, all []experiment) command.Action {
+func trialCommand(kind string, catalogue func(trial) []finding.Experiment) command.Action {
 	return func(ctx context.Context, env *command.Env, c *cli.Context) error {
-		t := newTrial(env, kind, all, c.Bool("json"))
+		t := trial{stderr: env.Stderr, limit: tooLong, newPipe: pipe.New}
 		if c.Bool("named") {
 			t.newPipe = namedPipe
 		}
-		return t.run(ctx, c.Args().Slice())
+		s := finding.Series{Kind: kind, All: catalogue(t), Out: env.Stdout, JSON: c.Bool("json")}
+		return s.Run(ctx, c.Args().Slice())
 	}
 }
 
@@ -97,7 +97,7 @@ func runCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 		text:     c.String("message"),
 	}
 	if c.Bool("explain") {
-		p.evidence = &evidence{stderr: env.Stderr}
+		p.evidence = &evidence{out: env.Log.Lines()}
 	}
 	switch longest := len(p.message(max(0, p.count-1))); {
 	case p.count < 0:

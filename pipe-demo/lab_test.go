@@ -1,11 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,6 +17,7 @@ import (
 
 	"example.com/ipcsuite/internal/command"
 	"example.com/ipcsuite/internal/explain"
+	"example.com/ipcsuite/internal/finding"
 	"example.com/ipcsuite/pkg/pipe"
 )
 
@@ -108,7 +108,7 @@ func TestAnExperimentFailsWhereThePipeBehavesOtherwise(t *testing.T) {
 	} {
 		t.Run(test.kind+" "+test.name, func(t *testing.T) {
 			f := try(t, test.kind, test.name, test.newPipe)
-			if f.Pass {
+			if f.Holds {
 				t.Errorf("passed, having seen: %s", f.Seen)
 			}
 			if !matches(f.Seen, test.seen) {
@@ -120,18 +120,15 @@ func TestAnExperimentFailsWhereThePipeBehavesOtherwise(t *testing.T) {
 
 func TestAnExperimentThatHangsFails(t *testing.T) {
 	t.Setenv("GORACE", quickExit)
-	tr := newTrial(environment(t), "case", readWriteCases(), false)
+	tr := onPipes(pipe.New)
 	tr.limit = 500 * time.Millisecond
-	f, err := tr.try(t.Context(), experiment{see: func(l *lab) (string, bool) {
+	s := look(t, tr.see(func(l *lab) (string, bool) {
 		r, _ := l.pipe(0)
 		l.peer(r).do(read(1)) // and nobody writes
 		return "it came back", true
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if want := "could not be completed: it had not come to its end after 500ms"; f.Pass || !strings.Contains(f.Seen, want) {
-		t.Errorf("pass %v, seen: %s; want a failure that says: %s", f.Pass, f.Seen, want)
+	}))
+	if want := "could not be completed: it had not come to its end after 500ms"; s.Holds || !strings.Contains(s.Seen, want) {
+		t.Errorf("holds %v, seen: %s; want a failure that says: %s", s.Holds, s.Seen, want)
 	}
 }
 
@@ -139,20 +136,20 @@ func TestASignalEndsAnExperiment(t *testing.T) {
 	t.Setenv("GORACE", quickExit)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := command.SignalError{Signal: unix.SIGINT}
-	env := environment(t)
-	tr := newTrial(env, "case", []experiment{{name: "1", see: func(l *lab) (string, bool) {
+	var out strings.Builder
+	series := finding.Series{Kind: "case", Out: &out, All: []finding.Experiment{{Name: "1", See: onPipes(pipe.New).see(func(l *lab) (string, bool) {
 		r, _ := l.pipe(0)
 		p := l.peer(r)
 		p.begin(read(1))
 		cancel(cause)
 		p.end()
 		return "it came back", true
-	}}}, false)
-	if err := tr.run(ctx, nil); !errors.Is(err, cause) {
+	})}}}
+	if err := series.Run(ctx, nil); !errors.Is(err, cause) {
 		t.Errorf("error %v, want %v", err, cause)
 	}
-	if out := contents(t, env.Stdout); out != "" {
-		t.Errorf("printed %q", out)
+	if out.Len() > 0 {
+		t.Errorf("printed %q", &out)
 	}
 }
 
@@ -161,79 +158,37 @@ func TestASignalEndsAPeerThatHasNotYetAnswered(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := command.SignalError{Signal: unix.SIGINT}
 	cancel(cause) // so that a peer is killed as soon as it is started
-	tr := newTrial(environment(t), "case", readWriteCases(), false)
-	if err := tr.run(ctx, nil); !errors.Is(err, cause) {
+	series := finding.Series{Kind: "case", Out: io.Discard, All: onPipes(pipe.New).cases()}
+	if err := series.Run(ctx, nil); !errors.Is(err, cause) {
 		t.Errorf("error %v, want %v", err, cause)
 	}
 }
 
 func TestAPeerThatDiesIsReported(t *testing.T) {
 	t.Setenv("GORACE", quickExit)
-	tr := newTrial(environment(t), "case", nil, false)
-	f, err := tr.try(t.Context(), experiment{see: func(l *lab) (string, bool) {
+	s := look(t, onPipes(pipe.New).see(func(l *lab) (string, bool) {
 		r, _ := l.pipe(0)
 		p := l.peer(r)
 		p.begin(read(1))
 		l.fail(p.cmd.Process.Kill())
 		p.end()
 		return "it came back", true
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if f.Pass || !strings.Contains(f.Seen, "has ended unasked") {
-		t.Errorf("pass %v, seen: %s", f.Pass, f.Seen)
-	}
-}
-
-func TestFindingsNameWhatWasNotSeen(t *testing.T) {
-	for _, asJSON := range []bool{false, true} {
-		env := environment(t)
-		tr := newTrial(env, "fact", []experiment{
-			{
-				name: "water", did: "A fish was asked", expected: "wet", why: "it is in it",
-				see: func(l *lab) (string, bool) {
-					l.cannotSee("the shore", unix.EPERM)
-					return "dry", false
-				},
-			},
-			{name: "land", see: func(*lab) (string, bool) { return "dry", true }},
-		}, asJSON)
-		err := tr.run(t.Context(), nil)
-		if err == nil || !strings.HasPrefix(err.Error(), "not seen as expected: fact water:") {
-			t.Errorf("error %v, want one that names the fact", err)
-		}
-		out := contents(t, env.Stdout)
-		if !asJSON {
-			want := "fact water: FAIL  A fish was asked. Expected: wet. Seen: dry. Why: it is in it. Not shown here: the shore: operation not permitted ("
-			if !strings.HasPrefix(out, want) {
-				t.Errorf("got\n%s\nwant it to begin with\n%s", out, want)
-			}
-			continue
-		}
-		var f finding
-		if err := json.NewDecoder(strings.NewReader(out)).Decode(&f); err != nil {
-			t.Fatal(err)
-		}
-		if f.Pass || f.Fact != "water" || f.Seen != "dry" || len(f.Unseen) != 1 {
-			t.Errorf("got %+v", f)
-		}
+	}))
+	if s.Holds || !strings.Contains(s.Seen, "has ended unasked") {
+		t.Errorf("holds %v, seen: %s", s.Holds, s.Seen)
 	}
 }
 
 func TestALookThatIsForbiddenIsToldOnce(t *testing.T) {
 	t.Setenv("GORACE", quickExit)
-	f, err := newTrial(environment(t), "fact", nil, false).try(t.Context(), experiment{see: func(l *lab) (string, bool) {
+	s := look(t, onPipes(pipe.New).see(func(l *lab) (string, bool) {
 		p := l.peer()
 		p.wait()
 		gone := explain.FD{PID: p.pid, FD: givenFD} // like a process that one may not look into
 		return l.kcmp(gone, gone) + " " + l.kcmp(gone, gone), true
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !f.Pass || f.Seen != "unknown unknown" || len(f.Unseen) != 1 || !strings.Contains(f.Unseen[0], "kcmp(2)") {
-		t.Errorf("pass %v, seen %s, not seen %q; want what could not be seen once", f.Pass, f.Seen, f.Unseen)
+	}))
+	if !s.Holds || s.Seen != "unknown unknown" || len(s.Unseen) != 1 || !strings.Contains(s.Unseen[0], "kcmp(2)") {
+		t.Errorf("holds %v, seen %s, not seen %q; want what could not be seen once", s.Holds, s.Seen, s.Unseen)
 	}
 }
 
@@ -243,68 +198,43 @@ func mainOnOtherPipes() {
 	os.Exit(command.Main(command.Spec{
 		Name: "pipe-demo", ArgsUsage: "[1|2|3|4 …]", Flags: trialFlags,
 		Action: func(ctx context.Context, env *command.Env, c *cli.Context) error {
-			tr := newTrial(env, "case", readWriteCases(), c.Bool("json"))
-			tr.newPipe = nonblocking
-			return tr.run(ctx, c.Args().Slice())
+			all := onPipes(nonblocking).cases()
+			return finding.Series{Kind: "case", All: all, Out: env.Stdout, JSON: c.Bool("json")}.Run(ctx, c.Args().Slice())
 		},
 	}))
 }
 
-func try(t *testing.T, kind, name string, newPipe maker) finding {
+// onPipes is a trial on pipes of that kind.
+func onPipes(newPipe maker) trial {
+	return trial{stderr: os.Stderr, limit: tooLong, newPipe: newPipe}
+}
+
+// try makes the experiment of that name.
+func try(t *testing.T, kind, name string, newPipe maker) finding.Sight {
 	t.Helper()
-	all := readWriteCases()
+	all := onPipes(newPipe).cases()
 	if kind == "fact" {
-		all = features()
+		all = onPipes(newPipe).features()
 	}
 	for _, e := range all {
-		if e.name != name {
-			continue
+		if e.Name == name {
+			return look(t, e.See)
 		}
-		tr := newTrial(environment(t), kind, all, false)
-		tr.newPipe = newPipe
-		f, err := tr.try(t.Context(), e)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return f
 	}
 	panic(fmt.Sprintf("no %s %q", kind, name))
 }
 
-func environment(t *testing.T) *command.Env {
+// look makes an experiment, which nothing ends.
+func look(t *testing.T, see func(context.Context) (finding.Sight, error)) finding.Sight {
 	t.Helper()
-	out, err := os.Create(filepath.Join(t.TempDir(), "stdout"))
+	s, err := see(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { out.Close() })
-	return &command.Env{Stdin: os.Stdin, Stdout: out, Stderr: os.Stderr}
-}
-
-func contents(t *testing.T, f *os.File) string {
-	t.Helper()
-	text, err := os.ReadFile(f.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(bytes.TrimSpace(text))
+	return s
 }
 
 // matches reports whether text has part in it, where \d+ stands for a number.
 func matches(text, part string) bool {
 	return regexp.MustCompile(strings.ReplaceAll(regexp.QuoteMeta(part), `\\d\+`, `\d+`)).MatchString(text)
-}
-
-func TestLinesAreFoldedBetweenWords(t *testing.T) {
-	t.Parallel()
-	const line = "case 1: PASS  What was done here. Expected: nothing. Seen: …"
-	for width, want := range map[int]string{
-		0:   line,
-		100: line,
-		40:  "case 1: PASS  What was done here.\n    Expected: nothing. Seen: …",
-	} {
-		if got := fold(line, width); got != want {
-			t.Errorf("%d columns: got %q, want %q", width, got, want)
-		}
-	}
 }
