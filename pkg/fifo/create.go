@@ -349,12 +349,19 @@ func (f *FIFO) count() (messages int, err error) {
 	return messages, nil
 }
 
-// Shut closes the read end, so that writers get EPIPE from then on, and returns
-// how many messages are in the FIFO: of these, unlike those that [FIFO.Pending]
-// finds, it is certain that no other will follow. They are gone with Close. It is
-// for a server at its end, which has unlinked the FIFO and closed all other read
-// ends. Without /proc, a message may come between the counting and the closing.
+// Shut closes the read end, also when it fails, so that writers get EPIPE from then on.
+// It returns how many messages are in the FIFO: of these, unlike those that
+// [FIFO.Pending] finds, it is certain that no other will follow. They are gone with
+// Close. It is for a server at its end, which has unlinked the FIFO and closed all other
+// read ends. Where the FIFO cannot be opened once more, as without /proc, a message may
+// come between the counting and the closing.
 func (f *FIFO) Shut() (messages int, err error) {
+	defer func() {
+		if f.hold >= 0 {
+			closeFD(f.hold)
+			f.hold = -1
+		}
+	}()
 	if err := f.KeepOpen(); err != nil { // or the messages would be gone with the read end
 		return f.Pending()
 	}

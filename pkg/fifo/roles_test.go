@@ -33,8 +33,11 @@ var roles = fork.Roles{
 	"shared":     role(shared),
 	"echo":       role(echo),
 	"drain":      role(drain),
-	"reader":     reader, // of the example
-	"live":       role(live),
+
+	"shut without descriptors": role(shutWithoutDescriptors),
+
+	"reader": reader, // of the example
+	"live":   role(live),
 	// the same with a /proc of its own
 	"live in namespace": role(func(args []string) error {
 		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
@@ -344,3 +347,30 @@ func live(args []string) error {
 
 // list turns what a child has said into its lines.
 func list(text string) []string { return strings.Split(strings.TrimSuffix(text, "\n"), "\n") }
+
+// shutWithoutDescriptors shuts the FIFO when nothing can be opened any more, and says
+// what becomes of a writer.
+func shutWithoutDescriptors(args []string) error {
+	f, err := fifo.Create(context.Background(), args[0], fifo.Options{})
+	if err != nil {
+		return err
+	}
+	defer f.Remove()
+	w, err := fifo.OpenWriter(context.Background(), args[0], fifo.NoWait)
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write([]byte("unread")); err != nil {
+		return err
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{}); err != nil {
+		return err
+	}
+	_, err = f.Shut()
+	fmt.Println("shut:", errors.Is(err, unix.EMFILE))
+	_, err = w.Write([]byte("late"))
+	var errno unix.Errno
+	errors.As(err, &errno)
+	fmt.Println("then write:", errno)
+	return nil
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -73,7 +74,19 @@ func (f *FIFO) Shared() (file *os.File, word string, err error) {
 		closeFD(fd)
 		return nil, "", fmt.Errorf("share FIFO %s: %w", f.path, os.NewSyscallError("fcntl F_SETFL", err))
 	}
-	return os.NewFile(uintptr(fd), f.path), hex.EncodeToString(f.mark[:]), nil
+	return os.NewFile(uintptr(fd), f.path), f.word(), nil
+}
+
+// word returns what a SharedReader has to know: the mark, and the path for its errors.
+func (f *FIFO) word() string { return hex.EncodeToString(append(f.mark[:], f.path...)) }
+
+func parseWord(word string) (m mark, path string, ok bool) {
+	text, err := hex.DecodeString(word)
+	if err != nil || len(text) < len(m) {
+		return m, "", false
+	}
+	path = string(text[len(m):])
+	return mark(text[:len(m)]), path, path != "" && !strings.Contains(path, "\x00")
 }
 
 // StopReaders makes n SharedReaders return [ErrStopped], each after it has
@@ -140,6 +153,7 @@ func (f *FIFO) reopen(access int) (int, error) {
 // A SharedReader is not safe for use by several goroutines at once, but for
 // [SharedReader.StopOne]. Next and TryNext do not allocate.
 type SharedReader struct {
+	path      string // for errors
 	inherited int
 	own       int // non-blocking, or -1
 	mark      mark
@@ -151,14 +165,14 @@ type SharedReader struct {
 // what [FIFO.Shared] returned to the parent. Its buffer is as large as the pipe
 // is then, and a message more.
 func NewSharedReader(fd int, word string) (*SharedReader, error) {
-	m, err := hex.DecodeString(word)
-	if err != nil || len(m) != len(mark{}) {
+	m, path, ok := parseWord(word)
+	if !ok {
 		return nil, fmt.Errorf("share FIFO: the word %q is none of FIFO.Shared: %w", word, unix.EINVAL)
 	}
-	r := &SharedReader{inherited: fd, mark: mark(m)}
+	r := &SharedReader{path: path, inherited: fd, mark: m}
 	capacity, err := pipe.Capacity(fd)
 	if err != nil {
-		return nil, fmt.Errorf("share FIFO: %w", err)
+		return nil, fmt.Errorf("share FIFO %s: %w", path, err)
 	}
 	// Large enough that the mark, behind all that a stream writer can have
 	// put before it, is read whole. Memory is taken as it is touched.
@@ -178,7 +192,7 @@ func NewSharedReader(fd int, word string) (*SharedReader, error) {
 // what this one has read, also when it is killed before it can tell.
 func (r *SharedReader) SetBuffer(buf []byte) error {
 	if len(buf) < len(r.buf) {
-		return fmt.Errorf("share FIFO: buffer of %d bytes, want at least %d: %w", len(buf), len(r.buf), unix.EINVAL)
+		return fmt.Errorf("share FIFO %s: buffer of %d bytes, want at least %d: %w", r.path, len(buf), len(r.buf), unix.EINVAL)
 	}
 	r.buf = buf
 	return nil
@@ -189,16 +203,18 @@ func (r *SharedReader) SetBuffer(buf []byte) error {
 // called while Next or TryNext is under way. It takes /proc.
 func (r *SharedReader) StopOne(ctx context.Context) error {
 	if r.inherited < 0 {
-		return fmt.Errorf("stop a reader: %w", os.ErrClosed)
+		return fmt.Errorf("stop a reader of FIFO %s: %w", r.path, os.ErrClosed)
 	}
 	fd, err := retry(func() (int, error) {
 		return unix.Open(procName(r.inherited), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	})
-	if err != nil {
-		return fmt.Errorf("stop a reader: %w", os.NewSyscallError("open", err))
+	if err == nil {
+		err = r.mark.write(ctx, r.path, fd, 1)
+	} else {
+		err = os.NewSyscallError("open", err)
 	}
-	if err := r.mark.write(ctx, "shared", fd, 1); err != nil {
-		return fmt.Errorf("stop a reader: %w", err)
+	if err != nil {
+		return fmt.Errorf("stop a reader of FIFO %s: %w", r.path, err)
 	}
 	return nil
 }
@@ -219,7 +235,7 @@ func (r *SharedReader) Close() {
 // read, and with [ErrStopped].
 func (r *SharedReader) Next() ([]byte, error) {
 	if r.inherited < 0 {
-		return nil, os.ErrClosed
+		return nil, r.closed()
 	}
 	return r.read(r.inherited)
 }
@@ -229,12 +245,14 @@ func (r *SharedReader) Next() ([]byte, error) {
 func (r *SharedReader) TryNext() ([]byte, error) {
 	switch {
 	case r.inherited < 0:
-		return nil, os.ErrClosed
+		return nil, r.closed()
 	case r.own < 0 && !r.stopped:
 		return nil, unix.EAGAIN
 	}
 	return r.read(r.own)
 }
+
+func (r *SharedReader) closed() error { return fmt.Errorf("read FIFO %s: %w", r.path, os.ErrClosed) }
 
 func (r *SharedReader) read(fd int) ([]byte, error) {
 	if r.stopped {
@@ -245,7 +263,7 @@ func (r *SharedReader) read(fd int) ([]byte, error) {
 	case errors.Is(err, unix.EAGAIN):
 		return nil, unix.EAGAIN
 	case err != nil:
-		return nil, fmt.Errorf("read FIFO: %w", os.NewSyscallError("read", err))
+		return nil, fmt.Errorf("read FIFO %s: %w", r.path, os.NewSyscallError("read", err))
 	case n == 0:
 		return nil, io.EOF
 	}

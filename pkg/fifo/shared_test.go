@@ -373,6 +373,49 @@ func TestClosedSharedReaderTouchesNoDescriptor(t *testing.T) {
 	want(t, r.StopOne(t.Context()), os.ErrClosed)
 }
 
+// A reader process knows its FIFO only by a descriptor.
+func TestErrorsOfASharedReaderNameTheFIFO(t *testing.T) {
+	t.Parallel()
+	f := create(t, tempPath(t))
+	file, word, err := f.Shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	_, noPipe := fifo.NewSharedReader(int(null.Fd()), word)
+	r, err := fifo.NewSharedReader(int(file.Fd()), word)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	errs := map[string]error{
+		"NewSharedReader": noPipe,
+		"SetBuffer":       r.SetBuffer(nil),
+		"StopOne":         r.StopOne(cancelled),
+	}
+	r.Close()
+	_, errs["Next"] = r.Next()
+	_, errs["TryNext"] = r.TryNext()
+	errs["StopOne, closed"] = r.StopOne(t.Context())
+	for what, err := range errs {
+		if err == nil || !strings.Contains(err.Error(), "FIFO "+f.Path()+": ") {
+			t.Errorf("%s: %v, want it to name %s", what, err, f.Path())
+		}
+	}
+}
+
+func TestShutClosesTheReadEndAlsoWhereItCannotHoldAnother(t *testing.T) {
+	t.Parallel()
+	c := run(t, "shut without descriptors", tempPath(t))
+	c.expect("shut: true", "then write: broken pipe")
+}
+
 func TestClosedFIFOIsNotOpenedAgain(t *testing.T) {
 	t.Parallel()
 	f := create(t, tempPath(t))
