@@ -7,9 +7,12 @@ BUILT      = $(addprefix bin/,$(notdir $(BINARIES)))
 RACE       = $(if $(shell command -v $$(go env CC)),-race)
 LINTER     = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: build demo test lint vuln licenses sbom reproducible bench peers fuzz chaos soak images clean
+.PHONY: build help demo test lint vuln licenses sbom reproducible bench peers fuzz chaos soak images clean
 build: ## binaries into bin/
 	CGO_ENABLED=0 go build -trimpath -o bin/ $(BINARIES)
+
+help: ## what there is to make
+	@sed -n 's/^\([a-z]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: build ## the three systems, run for real
 	./demo.sh
@@ -18,7 +21,7 @@ demo: build ## the three systems, run for real
 # see them change.
 test: ## all tests; those of containers where there is Docker
 	go test -count=1 $(RACE) $(MODULES)
-	go test -count=1 $(CONTAINERS)
+	@if [ "$$IPC_REQUIRE_DOCKER" = 1 ] || docker version >/dev/null 2>&1; then set -x; go test -count=1 $(CONTAINERS); else echo 'SKIPPED: container tests, no Docker'; fi
 
 lint: ## what CI checks besides the tests
 	go vet $(MODULES) $(CONTAINERS)
