@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -29,35 +27,6 @@ func FuzzMaps(f *testing.F) {
 		}
 		if mapped(strings.NewReader(maps), shmid) && len(maps) < 1<<16 && !strings.Contains(maps, fmt.Sprint(shmid)) {
 			t.Errorf("segment %d is found in %q", shmid, maps)
-		}
-	})
-}
-
-// FuzzNumber takes any text for a numbered message.
-func FuzzNumber(f *testing.F) {
-	for _, seed := range []string{"", "#", "#1 a #1", "#1  #1", "#007 bond #007", "#+1 x #+1", "#18446744073709551615 x #18446744073709551615", "#1 a #2", "#1"} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, text []byte) {
-		n, body, numbered, whole := number(text)
-		switch {
-		case whole && !numbered:
-			t.Errorf("%q is whole and not numbered", text)
-		case !numbered && n != 0, !whole && body != nil:
-			t.Errorf("%q: number %d, body %q", text, n, body)
-		case whole:
-			mark, _, _ := bytes.Cut(text, []byte(" "))
-			if again := slices.Concat(mark, []byte(" "), body, []byte(" "), mark); !bytes.Equal(again, text) {
-				t.Errorf("%q is put together again as %q", text, again)
-			}
-		}
-		// What is whole stays so with any body, and is torn with another end.
-		made := fmt.Appendf(nil, "#%d %s #%d", len(text), text, len(text))
-		if n, body, numbered, whole := number(made); n != uint64(len(text)) || !bytes.Equal(body, text) || !numbered || !whole {
-			t.Errorf("%q is read as number %d, body %q, %v, %v", made, n, body, numbered, whole)
-		}
-		if _, _, numbered, whole := number(fmt.Appendf(nil, "#%d %s #%d", len(text), text, len(text)+1)); !numbered || whole {
-			t.Errorf("two numbers: %v, %v", numbered, whole)
 		}
 	})
 }
