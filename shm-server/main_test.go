@@ -1,118 +1,38 @@
 package main
 
 import (
-	"bufio"
-	"errors"
+	"context"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime/debug"
-	"strings"
-	"syscall"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 
+	"example.com/ipcsuite/internal/contract"
+	"example.com/ipcsuite/internal/suitetest"
+	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/pkg/pipe"
 	"example.com/ipcsuite/pkg/sysv"
 )
 
-// TestMain builds shm-server and shm-client, which are tested together here,
-// and puts them in the path.
-func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
-
-func buildAndRun(m *testing.M) int {
-	bin, err := os.MkdirTemp("", "shm-test")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(bin)
-	syscall.Umask(0o022) // another user is to run them, in some tests
-	if err := os.Chmod(bin, 0o755); err != nil {
-		panic(err)
-	}
-	for _, dir := range []string{".", "../shm-client"} {
-		args := []string{"build", "-o", bin}
-		if withRace() {
-			args = append(args, "-race")
-		}
-		cmd := exec.Command("go", append(args, ".")...)
-		cmd.Dir = dir
-		if out, err := cmd.CombinedOutput(); err != nil {
-			panic(fmt.Sprintf("%v: %s", err, out))
-		}
-	}
-	os.Setenv("PATH", bin+":"+os.Getenv("PATH"))
-	// The race detector would sleep for a second at the end of each process.
-	os.Setenv("GORACE", "atexit_sleep_ms=0")
-	os.Unsetenv("XDG_RUNTIME_DIR")
-	for _, e := range os.Environ() { // the user's own would be obeyed
-		if name, _, _ := strings.Cut(e, "="); strings.HasPrefix(name, "IPC_") {
-			os.Unsetenv(name)
-		}
-	}
-	return m.Run()
-}
-
-func withRace() bool {
-	info, ok := debug.ReadBuildInfo()
-	for _, s := range info.Settings {
-		if ok && s.Key == "-race" {
-			return s.Value == "true"
-		}
-	}
-	return false
-}
+// The server and the client are tested together here.
+func TestMain(m *testing.M) { os.Exit(suitetest.Main(m, "shm-server", "shm-client")) }
 
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
-		Setup: func(env *testscript.Env) error {
-			env.Setenv("GORACE", os.Getenv("GORACE"))
-			env.Setenv("IPC_DIR", filepath.Join(env.WorkDir, "dir"))
-			return nil
-		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
-			"clean":   cmdClean,
-			"segment": cmdSegment,
-		},
+	suitetest.Scripts(t, testscript.Params{
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"segment": makeSegment},
 	})
 }
 
-// cmdClean is the command "clean FOLDER": it fails if a server has left
-// something, FIFO or segment.
-func cmdClean(ts *testscript.TestScript, _ bool, args []string) {
-	ts.Check(clean(ts.MkAbs(args[0])))
-}
-
-func clean(dir string) error {
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, f := range files {
-		if f.Type()&os.ModeNamedPipe != 0 {
-			return fmt.Errorf("a FIFO is left: %s", f.Name())
-		}
-	}
-	key, err := sysv.Ftok(dir, 306)
-	if err != nil {
-		return err
-	}
-	if info, found, err := findKey(key); found || err != nil {
-		return fmt.Errorf("a segment is left: %v, %w", info, err)
-	}
-	return nil
-}
-
-// cmdSegment is the command "segment FOLDER SIZE": it makes what a dead server
-// could have left. At the end of the script it is removed.
-func cmdSegment(ts *testscript.TestScript, _ bool, args []string) {
-	key, err := sysv.Ftok(ts.MkAbs(args[0]), 306)
+// makeSegment is the command "segment SIZE". It makes what a dead server could have
+// left, and removes it at the end of the script.
+func makeSegment(ts *testscript.TestScript, _ bool, args []string) {
+	key, err := sysv.Ftok(ts.Getenv("IPC_DIR"), contract.ProjID)
 	ts.Check(err)
-	size := 0
-	_, err = fmt.Sscan(args[1], &size)
+	size, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	segment, err := sysv.Create(key, size, 0o600)
 	ts.Check(err)
@@ -121,158 +41,109 @@ func cmdSegment(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(func() { _ = segment.Remove() })
 }
 
-// newDir returns a folder for a server and its clients, of whose key there is no
-// segment; nor is there one when the test has ended. A killed server leaves its own,
-// and the inode of a folder that is gone, and with it the key, is soon another
-// test's.
-func newDir(t *testing.T) string {
+// startServer starts a server, and returns when it serves.
+func startServer(t *testing.T, dir string, args ...string) *suitetest.Process {
 	t.Helper()
-	for {
-		dir := t.TempDir()
-		key, err := sysv.Ftok(dir, 306)
+	server := suitetest.Start(t, dir, "shm-server", args...)
+	server.Await("in another terminal")
+	return server
+}
+
+// newServer starts a server in a folder of its own.
+func newServer(t *testing.T, args ...string) (dir string, server *suitetest.Process) {
+	t.Helper()
+	dir = suitetest.Dir(t)
+	return dir, startServer(t, dir, args...)
+}
+
+// newPair starts a server and a client. A first message has come through, and both
+// wait for the second.
+func newPair(t *testing.T, args ...string) (dir string, server, client *suitetest.Process) {
+	t.Helper()
+	dir, server = newServer(t, args...)
+	client = suitetest.Start(t, dir, "shm-client")
+	client.Send("hello")
+	server.Prints("hello")
+	awaitTokens(t, dir, 0)
+	return dir, server, client
+}
+
+// feed writes text to stdin, and then ends it. It does not wait until the process has
+// read that: the process may end before.
+func feed(p *suitetest.Process, text []byte) {
+	go func() {
+		_, _ = p.Stdin.Write(text)
+		p.EOF()
+	}()
+}
+
+// awaitTokens waits until there are so many tokens in the FIFO.
+func awaitTokens(t *testing.T, dir string, want int) {
+	t.Helper()
+	const size = 4
+	gate, err := os.OpenFile(filepath.Join(dir, contract.GateName), os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer gate.Close() // or a client would not see that its server has gone
+	suitetest.Eventually(t, fmt.Sprintf("%d tokens are in the FIFO", want), func() bool {
+		bytes, err := pipe.Buffered(int(gate.Fd()))
 		if err != nil {
 			t.Fatal(err)
 		}
-		switch _, found, err := findKey(key); {
-		case err != nil:
-			t.Fatal(err)
-		case !found:
-			t.Cleanup(func() { removeLeft(t, key) })
-			return dir
-		}
-	}
+		return bytes == want*size
+	})
 }
 
-// removeLeft removes the segment of a dead server, if there is one.
-func removeLeft(t *testing.T, key sysv.Key) {
+// awaitFullStdout waits until the server blocks because nobody reads what it prints.
+func awaitFullStdout(t *testing.T, server *suitetest.Process) {
 	t.Helper()
-	info, found, err := findKey(key)
-	if found && info.Attached == 0 {
-		var segment *sysv.Segment
-		if segment, err = sysv.OpenID(info.ID); err == nil {
-			err = segment.Remove()
-		}
+	suitetest.Eventually(t, "the server blocks in write(2) to stdout", func() bool {
+		return suitetest.SleepsIn(server.PID(), unix.SYS_WRITE, 1)
+	})
+}
+
+// openGate opens the FIFO as a client does, until the test ends.
+func openGate(t *testing.T, dir string) *fifo.Writer {
+	t.Helper()
+	gate, err := fifo.OpenWriter(context.Background(), filepath.Join(dir, contract.GateName), fifo.NoWait)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = gate.Close() })
+	return gate
+}
+
+// attach attaches the segment of the server. It is detached when the test ends, unless
+// the caller has done so.
+func attach(t *testing.T, dir string) *sysv.Segment {
+	t.Helper()
+	key, err := sysv.Ftok(dir, contract.ProjID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	segment, err := sysv.Open(key, 0)
+	if err == nil {
+		err = segment.Attach()
 	}
 	if err != nil {
-		t.Error(err)
-	}
-}
-
-// process is a shm-server or shm-client that a test talks to.
-type process struct {
-	cmd    *exec.Cmd
-	in     io.WriteCloser
-	stdout io.Closer
-	out    *bufio.Reader // stdout
-	log    *bufio.Reader // stderr
-}
-
-// start starts a process, whose --dir is dir.
-func start(t *testing.T, dir, name string, args ...string) *process {
-	t.Helper()
-	return startAs(t, nil, dir, name, args...)
-}
-
-func startAs(t *testing.T, attr *syscall.SysProcAttr, dir, name string, args ...string) *process {
-	t.Helper()
-	cmd := exec.Command(name, args...)
-	cmd.Env = append(os.Environ(), "IPC_DIR="+dir)
-	cmd.SysProcAttr = attr
-	return launch(t, cmd)
-}
-
-// launch starts a process with pipes, in place of stdin and stdout where those
-// are not set.
-func launch(t *testing.T, cmd *exec.Cmd) *process {
-	t.Helper()
-	var in io.WriteCloser
-	var out io.ReadCloser
-	var err1, err2 error
-	if cmd.Stdin == nil {
-		in, err1 = cmd.StdinPipe()
-	}
-	if cmd.Stdout == nil {
-		out, err2 = cmd.StdoutPipe()
-	}
-	log, err3 := cmd.StderrPipe()
-	if err := errors.Join(err1, err2, err3, cmd.Start()); err != nil {
 		t.Fatal(err)
 	}
-	p := &process{cmd, in, out, bufio.NewReader(out), bufio.NewReader(log)}
-	t.Cleanup(p.kill)
-	return p
+	t.Cleanup(func() { _ = segment.Detach() })
+	return segment
 }
 
-// kill is kill -9, and returns when the process is gone.
-func (p *process) kill() {
-	_ = p.cmd.Process.Kill() // it may have ended
-	_ = p.cmd.Wait()
-}
-
-func (p *process) signal(t *testing.T, sig syscall.Signal) {
+// createSegment makes the segment as a server does. It is removed when the test ends.
+func createSegment(t *testing.T, dir string) *sysv.Segment {
 	t.Helper()
-	if err := p.cmd.Process.Signal(sig); err != nil {
+	key, err := sysv.Ftok(dir, contract.ProjID)
+	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// say writes lines to stdin.
-func (p *process) say(t *testing.T, lines ...string) {
-	t.Helper()
-	if _, err := io.WriteString(p.in, strings.Join(lines, "\n")+"\n"); err != nil {
+	segment, err := sysv.Create(key, 4096, 0o600)
+	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// prints waits for lines on stdout.
-func (p *process) prints(t *testing.T, lines ...string) {
-	t.Helper()
-	for _, want := range lines {
-		if got, err := p.out.ReadString('\n'); got != want+"\n" {
-			rest, _ := io.ReadAll(p.log)
-			t.Fatalf("printed %q, %v, want %q\n%s", got, err, want, rest)
-		}
-	}
-}
-
-// logs waits for a line on stderr that has want in it.
-func (p *process) logs(t *testing.T, want string) string {
-	t.Helper()
-	var all strings.Builder
-	for {
-		line, err := p.log.ReadString('\n')
-		all.WriteString(line)
-		if strings.Contains(line, want) {
-			return line
-		}
-		if err != nil {
-			t.Fatalf("no %q on stderr: %v\n%s", want, err, &all)
-		}
-	}
-}
-
-// ends waits for the end of the process, which prints nothing more on stdout,
-// and returns what it still says on stderr.
-func (p *process) ends(t *testing.T, code int) string {
-	t.Helper()
-	p.in.Close()
-	out, err1 := io.ReadAll(p.out)
-	log, err2 := io.ReadAll(p.log)
-	if err := errors.Join(err1, err2); err != nil {
-		t.Fatal(err)
-	}
-	_ = p.cmd.Wait() // the code tells
-	if got := p.cmd.ProcessState.ExitCode(); got != code || len(out) > 0 {
-		t.Fatalf("exit code %d, want %d; printed %q\n%s", got, code, out, log)
-	}
-	return string(log)
-}
-
-func contains(t *testing.T, text string, wants ...string) {
-	t.Helper()
-	for _, want := range wants {
-		if !strings.Contains(text, want) {
-			t.Errorf("no %q in:\n%s", want, text)
-		}
-	}
+	t.Cleanup(func() { _ = segment.Remove() })
+	return segment
 }
