@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -30,7 +31,7 @@ const Limit = 30 * time.Second
 
 // Main is for TestMain: it builds the binaries, puts them first in PATH, runs the tests
 // of m and returns the exit code. Where the tests have the race detector, the binaries
-// have it too.
+// have it too, and a race that it finds in any process fails the tests.
 func Main(m *testing.M, binaries ...string) int {
 	if hasRaceDetector() {
 		return run(m, []string{"-race"}, nil, binaries)
@@ -65,7 +66,18 @@ func run(m *testing.M, flags, env, binaries []string) int {
 	}
 	os.Setenv("PATH", bin+":"+os.Getenv("PATH"))
 	CleanEnvironment()
-	return m.Run()
+	// A race is in a file of its own, since a test may expect an exit code that is not 0,
+	// or kill the process.
+	log := filepath.Join(bin, "race")
+	os.Setenv("GORACE", os.Getenv("GORACE")+" log_path="+log)
+	code := m.Run()
+	races, _ := filepath.Glob(log + ".*")
+	for _, race := range races {
+		report, _ := os.ReadFile(race)
+		fmt.Fprintf(os.Stderr, "%s:\n%s", race, report)
+		code = 1
+	}
+	return code
 }
 
 // CleanEnvironment takes away what the binaries would obey of the user's own
