@@ -5,12 +5,14 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/internal/suitetest"
 )
 
-// Claim 34: what read(2) returns of a line that was typed has its newline too.
+// Claim 34: read(2) returns a line that was typed with its newline.
 func TestReadOfATypedLineReturnsItsNewline(t *testing.T) {
 	t.Parallel()
-	master, slave := terminal(t)
+	master, slave := suitetest.Terminal(t)
 	defer slave.Close()
 	fmt.Fprint(master, "abc\n")
 	var line [100]byte
