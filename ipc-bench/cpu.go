@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/internal/proc"
 )
 
 // pinning is on which processors the two ends run.
@@ -181,26 +183,26 @@ func startOn(cpus []int, start func() error) error {
 func pinSelf(cpus []int) ([]int, error) {
 	runtime.GOMAXPROCS(len(cpus))
 	set := setOf(cpus)
+	self, err := proc.Self()
+	if err != nil {
+		return nil, err
+	}
 	// A thread that comes into being meanwhile has the processors of the one that
 	// has made it, so it is looked for until there is no other.
-	for pinned := map[string]bool{}; ; {
-		tasks, err := os.ReadDir("/proc/self/task")
+	for pinned := map[int]bool{}; ; {
+		tids, err := proc.Threads(self)
 		if err != nil {
 			return nil, err
 		}
 		found := false
-		for _, task := range tasks {
-			if pinned[task.Name()] {
+		for _, tid := range tids {
+			if pinned[tid] {
 				continue
-			}
-			tid, err := strconv.Atoi(task.Name())
-			if err != nil {
-				return nil, err
 			}
 			if err := unix.SchedSetaffinity(tid, &set); err != nil && !errors.Is(err, unix.ESRCH) {
 				return nil, fmt.Errorf("pin to %s: %w", listCPUs(cpus), os.NewSyscallError("sched_setaffinity", err))
 			}
-			pinned[task.Name()], found = true, true
+			pinned[tid], found = true, true
 		}
 		if !found {
 			return allowedCPUs()

@@ -14,6 +14,7 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"golang.org/x/sys/unix"
 
+	"example.com/ipcsuite/internal/proc"
 	"example.com/ipcsuite/pkg/fork"
 	"example.com/ipcsuite/pkg/pipe"
 )
@@ -56,7 +57,7 @@ type answer struct {
 	Trips      *hdrhistogram.Snapshot // of the near end, in ns
 	Used       usage
 
-	Copied copied // by a move
+	Copied proc.Copied // by a move
 }
 
 // usage is what a process has used so far, all its threads together.

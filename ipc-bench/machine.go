@@ -1,16 +1,16 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/internal/proc"
 )
 
 // machine is where it was measured.
@@ -23,34 +23,12 @@ type machine struct {
 }
 
 func thisMachine(revision string) machine {
-	m := machine{CPU: cpuModel(), CPUs: onlineCPUs(), Go: runtime.Version() + " " + runtime.GOARCH, Revision: revision}
+	m := machine{CPU: cmp.Or(proc.CPUModel(), "unknown"), CPUs: onlineCPUs(), Go: runtime.Version() + " " + runtime.GOARCH, Revision: revision}
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
 		m.Kernel = unix.ByteSliceToString(u.Sysname[:]) + " " + unix.ByteSliceToString(u.Release[:])
 	}
 	return m
-}
-
-// cpuModel returns what /proc/cpuinfo says, which differs between architectures.
-func cpuModel() string {
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "unknown"
-	}
-	fields := map[string]string{}
-	for line := range bytes.Lines(text) {
-		name, value, _ := bytes.Cut(line, []byte(":"))
-		fields[string(bytes.TrimSpace(name))] = string(bytes.TrimSpace(value))
-	}
-	for _, name := range []string{"model name", "Model", "Hardware", "cpu"} {
-		if fields[name] != "" {
-			return fields[name]
-		}
-	}
-	if fields["CPU implementer"] != "" {
-		return fmt.Sprintf("implementer %s part %s", fields["CPU implementer"], fields["CPU part"])
-	}
-	return "unknown"
 }
 
 func onlineCPUs() int {
@@ -69,37 +47,12 @@ type load struct {
 	own                 float64 // of this process and its children that have ended
 }
 
-// clockTick is the unit of /proc/stat: USER_HZ, 100 on every Linux there is.
-const clockTick = 100
-
 func loadNow() (load, error) {
-	text, err := os.ReadFile("/proc/stat")
+	cpus, err := proc.CPUTimeNow()
 	if err != nil {
 		return load{}, err
 	}
-	line, err := bufio.NewReader(bytes.NewReader(text)).ReadString('\n')
-	fields := strings.Fields(line)
-	if err != nil || len(fields) < 9 || fields[0] != "cpu" {
-		return load{}, fmt.Errorf("/proc/stat starts with %q", line)
-	}
-	var l load
-	// user nice system idle iowait irq softirq steal; what follows is in user and
-	// nice already (proc_stat(5)).
-	for i, field := range fields[1:9] {
-		ticks, err := strconv.ParseFloat(field, 64)
-		if err != nil {
-			return load{}, fmt.Errorf("/proc/stat: %w", err)
-		}
-		seconds := ticks / clockTick
-		l.total += seconds
-		switch i {
-		case 3, 4:
-		case 7:
-			l.stolen = seconds
-		default:
-			l.busy += seconds
-		}
-	}
+	l := load{total: cpus.Busy + cpus.Idle + cpus.Stolen, busy: cpus.Busy, stolen: cpus.Stolen}
 	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
 		var r unix.Rusage
 		if err := unix.Getrusage(who, &r); err != nil {

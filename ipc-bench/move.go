@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/internal/proc"
 )
 
 // inPlace is an end of a connection in shared memory, which a file can be read
@@ -107,39 +108,11 @@ func writeFull(fd int, p []byte) error {
 	return nil
 }
 
-// copied is what the kernel has counted for a thread: the bytes that it copied to
-// the process by read(2) and its kin, and from it by write(2), and how many such
-// calls there were (proc_pid_io(5)).
-type copied struct {
-	To, From      int64
-	Reads, Writes int64
-}
-
-// copiedSoFar looks with one read(2), of whose bytes it tells the number: they will
-// be in what it returns the next time.
-func copiedSoFar() (c copied, looked int64, err error) {
-	const path = "/proc/thread-self/io"
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return c, 0, &os.PathError{Op: "open", Path: path, Err: err}
-	}
-	defer unix.Close(fd)
-	var text [512]byte
-	n, err := unix.Read(fd, text[:])
-	if err != nil {
-		return c, 0, &os.PathError{Op: "read", Path: path, Err: err}
-	}
-	if _, err := fmt.Fscanf(strings.NewReader(string(text[:n])), "rchar: %d\nwchar: %d\nsyscr: %d\nsyscw: %d\n", &c.To, &c.From, &c.Reads, &c.Writes); err != nil {
-		return c, 0, fmt.Errorf("%s: %w", path, err)
-	}
-	return c, int64(n), nil
-}
-
 // moved makes a round, and counts what it copies. The two marks tell whoever
 // follows the thread's system calls where it begins and ends.
 func (e *end) moved(o order) (answer, error) {
 	step := e.steps[o.Do]
-	before, looked, err := copiedSoFar()
+	before, looked, err := proc.CopiedSoFar()
 	if err != nil {
 		return answer{}, err
 	}
@@ -150,11 +123,11 @@ func (e *end) moved(o order) (answer, error) {
 		}
 	}
 	mark()
-	after, _, err := copiedSoFar()
+	after, _, err := proc.CopiedSoFar()
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{Copied: copied{
+	return answer{Copied: proc.Copied{
 		To: after.To - before.To - looked, From: after.From - before.From,
 		Reads: after.Reads - before.Reads - 1, Writes: after.Writes - before.Writes,
 	}}, nil
