@@ -1,20 +1,17 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"example.com/ipcsuite/internal/proc"
 	"example.com/ipcsuite/pkg/fifo"
 	"example.com/ipcsuite/pkg/sysv"
 )
@@ -132,28 +129,14 @@ func find(match func(sysv.Info) bool) (info sysv.Info, found bool, err error) {
 }
 
 // attached reports whether the process has the segment attached, which says
-// more than that a process of that number is alive: numbers are used again. In
-// /proc/PID/maps a segment is a file /SYSV… and its id the inode.
+// more than that a process of that number is alive: numbers are used again. What
+// cannot be seen, or not to its end, may be attached, and is let be.
 func attached(pid, shmid int) bool {
-	maps, err := os.Open(fmt.Sprintf("/proc/%d/maps", pid))
+	segments, err := proc.Segments(pid)
 	if err != nil {
-		return !errors.Is(err, fs.ErrNotExist) // what cannot be seen is let be
+		return !errors.Is(err, fs.ErrNotExist)
 	}
-	defer maps.Close()
-	return mapped(maps, shmid)
-}
-
-// mapped reports whether the text of a maps file shows the segment, or cannot be
-// read to its end: then it may.
-func mapped(maps io.Reader, shmid int) bool {
-	lines := bufio.NewScanner(maps)
-	for lines.Scan() {
-		f := strings.Fields(lines.Text())
-		if len(f) > 5 && f[4] == strconv.Itoa(shmid) && strings.HasPrefix(f[5], "/SYSV") {
-			return true
-		}
-	}
-	return lines.Err() != nil
+	return slices.ContainsFunc(segments, func(s proc.Segment) bool { return s.ID == shmid })
 }
 
 // lockTime is how long the lock of the key path is waited for. Other servers keep
