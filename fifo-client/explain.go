@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"example.com/ipcsuite/internal/explain"
+	"example.com/ipcsuite/internal/proc"
 	"example.com/ipcsuite/pkg/fifo"
 )
 
@@ -24,13 +25,13 @@ func (e *evidence) opened() {
 	if e == nil {
 		return
 	}
-	object, err := explain.OfPath(e.path)
+	object, err := proc.ObjectAt(e.path)
 	if err != nil {
 		explain.Print(e.out, fmt.Sprintf("FIFO %s: cannot be seen: %v", e.path, explain.Reason(err)))
 		return
 	}
-	explain.Print(e.out, object.Node())
-	explain.Print(e.out, object.Holders(os.Getpid())...)
+	explain.Print(e.out, explain.Node(object))
+	explain.Print(e.out, explain.Holders(object, os.Getpid())...)
 
 	mine, err := object.Ends(os.Getpid())
 	if err != nil || len(mine) == 0 {

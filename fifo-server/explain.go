@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/internal/explain"
+	"example.com/ipcsuite/internal/proc"
 	"example.com/ipcsuite/pkg/fork"
 )
 
@@ -17,8 +18,8 @@ import (
 type evidence struct {
 	out  io.Writer // standard error
 	path string
-	fifo explain.Object // what every end of the FIFO refers to
-	own  []explain.FD   // the server's, when it had made the FIFO
+	fifo proc.Object // what every end of the FIFO refers to
+	own  []proc.FD   // the server's, when it had made the FIFO
 }
 
 // made is after mkfifo(3) and the first open(2).
@@ -27,21 +28,21 @@ func (e *evidence) made() {
 		return
 	}
 	var err error
-	e.fifo, err = explain.OfPath(e.path)
+	e.fifo, err = proc.ObjectAt(e.path)
 	if err != nil {
 		explain.Print(e.out, fmt.Sprintf("FIFO %s: cannot be seen: %v", e.path, explain.Reason(err)))
 		return
 	}
 	e.own, _ = e.fifo.Ends(os.Getpid()) // Holders says why it cannot see them
-	explain.Print(e.out, e.fifo.Node())
-	explain.Print(e.out, e.fifo.Holders(os.Getpid())...)
+	explain.Print(e.out, explain.Node(e.fifo))
+	explain.Print(e.out, explain.Holders(e.fifo, os.Getpid())...)
 }
 
 // keptOpen is when the server holds a write end too, so that no client is the
 // last.
 func (e *evidence) keptOpen() {
 	if e != nil {
-		explain.Print(e.out, e.fifo.Holders(os.Getpid())...)
+		explain.Print(e.out, explain.Holders(e.fifo, os.Getpid())...)
 	}
 }
 
@@ -51,7 +52,7 @@ func (e *evidence) clientCame() {
 	if e == nil {
 		return
 	}
-	theirs := slices.DeleteFunc(e.fifo.AllEnds(), func(end explain.FD) bool { return end.PID == os.Getpid() })
+	theirs := slices.DeleteFunc(e.fifo.AllEnds(), func(end proc.FD) bool { return end.PID == os.Getpid() })
 	if len(e.own) == 0 || len(theirs) == 0 {
 		explain.Print(e.out, "the client cannot be seen: it has left by now, or /proc does not show its descriptors "+
 			"(which takes the same user, or CAP_SYS_PTRACE, and the same PID namespace)")
@@ -64,7 +65,7 @@ func (e *evidence) clientCame() {
 	for _, end := range theirs {
 		if !seen[end.PID] {
 			seen[end.PID] = true
-			explain.Print(e.out, e.fifo.Holders(end.PID)...)
+			explain.Print(e.out, explain.Holders(e.fifo, end.PID)...)
 			explain.Print(e.out, explain.Description(e.own[0], end))
 		}
 	}
@@ -72,13 +73,13 @@ func (e *evidence) clientCame() {
 
 // openedTwice shows with a second open(2) of the server's own what a client's would
 // have shown. The server reads the FIFO already, so nobody notices.
-func (e *evidence) openedTwice(first explain.FD) {
+func (e *evidence) openedTwice(first proc.FD) {
 	fd, err := unix.Open(e.path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return // somebody has removed it
 	}
 	defer unix.Close(fd)
-	explain.Print(e.out, explain.Description(first, explain.FD{PID: os.Getpid(), FD: fd}))
+	explain.Print(e.out, explain.Description(first, proc.FD{PID: os.Getpid(), FD: fd}))
 }
 
 // hold keeps the readers from the end of file, at which they end, until release is
@@ -100,8 +101,8 @@ func (e *evidence) inherited(reader int, shared *os.File) {
 		return
 	}
 	explain.Print(e.out, explain.Description(
-		explain.FD{PID: reader, FD: fork.FD(0)},
-		explain.FD{PID: os.Getpid(), FD: int(shared.Fd())},
+		proc.FD{PID: reader, FD: fork.FD(0)},
+		proc.FD{PID: os.Getpid(), FD: int(shared.Fd())},
 	))
 }
 
@@ -112,5 +113,5 @@ func (e *evidence) removed() {
 	}
 	_, err := os.Lstat(e.path)
 	explain.Print(e.out, fmt.Sprintf("after unlink(2), lstat(2) of the path says: %v", err))
-	explain.Print(e.out, e.fifo.Holders(os.Getpid())...)
+	explain.Print(e.out, explain.Holders(e.fifo, os.Getpid())...)
 }

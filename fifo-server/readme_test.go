@@ -5,13 +5,13 @@ import (
 	"testing"
 
 	"example.com/ipcsuite/internal/chapter"
-	"example.com/ipcsuite/internal/explain"
+	"example.com/ipcsuite/internal/proc"
 )
 
 func TestReadme(t *testing.T) {
 	t.Parallel()
-	self := explain.FD{PID: os.Getpid(), FD: 0}
-	if _, err := explain.SameDescription(self, self); err != nil {
+	self := proc.FD{PID: os.Getpid(), FD: 0}
+	if _, err := proc.Kcmp(self, self); err != nil {
 		t.Skipf("NOT TESTED: the chapter shows kcmp(2), which is forbidden here: %v", err)
 	}
 	chapter.Run(t, "README.md",

@@ -9,14 +9,15 @@ import (
 	"time"
 
 	"example.com/ipcsuite/internal/explain"
+	"example.com/ipcsuite/internal/proc"
 )
 
 // evidence prints, after each step of the parent, what the kernel shows of it. Without
 // --explain there is none, and its methods do nothing.
 type evidence struct {
-	out    io.Writer      // standard error
-	pipe   explain.Object // what both ends of the pipe for messages refer to
-	child  int            // pid
+	out    io.Writer   // standard error
+	pipe   proc.Object // what both ends of the pipe for messages refer to
+	child  int         // pid
 	closed []string
 }
 
@@ -26,11 +27,11 @@ func (e *evidence) made(end *os.File) error {
 		return nil
 	}
 	var err error
-	if e.pipe, err = explain.Of(int(end.Fd())); err != nil {
+	if e.pipe, err = proc.ObjectOf(int(end.Fd())); err != nil {
 		return err
 	}
-	explain.Print(e.out, e.pipe.Node())
-	explain.Print(e.out, e.pipe.Holders(os.Getpid())...)
+	explain.Print(e.out, explain.Node(e.pipe))
+	explain.Print(e.out, explain.Holders(e.pipe, os.Getpid())...)
 	return nil
 }
 
@@ -42,15 +43,15 @@ func (e *evidence) inherited(child int, end *os.File) {
 	}
 	e.child = child
 	explain.Print(e.out, explain.Description(
-		explain.FD{PID: child, FD: messagesFD},
-		explain.FD{PID: os.Getpid(), FD: int(end.Fd())},
+		proc.FD{PID: child, FD: messagesFD},
+		proc.FD{PID: os.Getpid(), FD: int(end.Fd())},
 	))
 }
 
 // divided is when each process has closed the end that is not its.
 func (e *evidence) divided() {
 	if e != nil {
-		explain.Print(e.out, e.pipe.Holders(os.Getpid(), e.child)...)
+		explain.Print(e.out, explain.Holders(e.pipe, os.Getpid(), e.child)...)
 	}
 }
 
@@ -68,7 +69,7 @@ func (e *evidence) delivered(ctx context.Context) {
 // once, so what was seen is printed only behind what the child has to say.
 func (e *evidence) parentClosed() {
 	if e != nil {
-		e.closed = e.pipe.Holders(os.Getpid())
+		e.closed = explain.Holders(e.pipe, os.Getpid())
 	}
 }
 

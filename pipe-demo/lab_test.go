@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/internal/command"
-	"example.com/ipcsuite/internal/explain"
 	"example.com/ipcsuite/internal/finding"
+	"example.com/ipcsuite/internal/proc"
 	"example.com/ipcsuite/pkg/pipe"
 )
 
@@ -184,7 +184,7 @@ func TestALookThatIsForbiddenIsToldOnce(t *testing.T) {
 	s := look(t, onPipes(pipe.New).see(func(l *lab) (string, bool) {
 		p := l.peer()
 		p.wait()
-		gone := explain.FD{PID: p.pid, FD: givenFD} // like a process that one may not look into
+		gone := proc.FD{PID: p.pid, FD: givenFD} // like a process that one may not look into
 		return l.kcmp(gone, gone) + " " + l.kcmp(gone, gone), true
 	}))
 	if !s.Holds || s.Seen != "unknown unknown" || len(s.Unseen) != 1 || !strings.Contains(s.Unseen[0], "kcmp(2)") {

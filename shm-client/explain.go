@@ -9,6 +9,7 @@ import (
 
 	"example.com/ipcsuite/internal/contract"
 	"example.com/ipcsuite/internal/explain"
+	"example.com/ipcsuite/internal/proc"
 	"example.com/ipcsuite/pkg/fifo"
 	"example.com/ipcsuite/pkg/sysv"
 )
@@ -54,18 +55,18 @@ func (e *evidence) opened(path string) {
 	if e == nil {
 		return
 	}
-	object, err := explain.OfPath(path)
+	object, err := proc.ObjectAt(path)
 	if err != nil {
 		e.print(fmt.Sprintf("FIFO %s: cannot be seen: %v", path, explain.Reason(err)))
 		return
 	}
-	e.print(object.Node())
-	e.print(object.Holders(os.Getpid())...)
+	e.print(explain.Node(object))
+	e.print(explain.Holders(object, os.Getpid())...)
 	var live *fifo.LiveError
 	if !errors.As(fifo.Live(path), &live) || len(live.PIDs) == 0 {
 		e.print("who reads the FIFO cannot be seen: /proc shows no such process " +
 			"(which takes the same user, or CAP_SYS_PTRACE, and the same PID namespace)")
 		return
 	}
-	e.print(object.Holders(live.PIDs...)...)
+	e.print(explain.Holders(object, live.PIDs...)...)
 }

@@ -1,7 +1,7 @@
-// Package explain looks up in the kernel what shows that a step did what the
-// program says it did, and puts it into words: which descriptors refer to one
-// object, which of them share an open file description, where a thread sleeps,
-// what a segment's row says, where an address lies.
+// Package explain puts into words what package proc finds in the kernel, and what
+// shows that a step did what the program says it did: which descriptors refer to one
+// object, which of them share an open file description, where a thread sleeps, what
+// a segment's row says, where an address lies.
 //
 // It prints nothing from memory. A look that the kernel or a container forbids
 // yields a line that says what could not be seen and why, never an error that
@@ -42,7 +42,7 @@ func Reason(err error) error {
 		return fmt.Errorf("%w (the kernel was built without it, or a seccomp filter hides it)", err)
 	case errors.Is(err, fs.ErrPermission): // EPERM and EACCES
 		return fmt.Errorf("%w (a look into a process needs the same user, or CAP_SYS_PTRACE, and a seccomp filter that lets it pass)", err)
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ESRCH): // ESRCH while it is read
 		return fmt.Errorf("%w (it has ended, or /proc is not mounted, or mounted with hidepid)", err)
 	}
 	return err

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/internal/explain"
+	"example.com/ipcsuite/internal/proc"
 )
 
 func TestPrintPrefixesEveryLine(t *testing.T) {
@@ -38,9 +39,9 @@ func newPipe(t *testing.T) (r, w *os.File) {
 	return r, w
 }
 
-func object(t *testing.T, fd int) explain.Object {
+func object(t *testing.T, fd int) proc.Object {
 	t.Helper()
-	o, err := explain.Of(fd)
+	o, err := proc.ObjectOf(fd)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +55,7 @@ func TestBothEndsOfAPipeAreOneObject(t *testing.T) {
 	if readEnd.String() != writeEnd.String() || !strings.HasPrefix(readEnd.String(), "pipe:[") {
 		t.Errorf("the ends are %v and %v, want one pipe", readEnd, writeEnd)
 	}
-	wantLine(t, readEnd.Node(), `^pipe:\[(\d+)\] is a FIFO: inode \d+ on device 0:\d+, size 0, 0 blocks on disk$`)
+	wantLine(t, explain.Node(readEnd), `^pipe:\[(\d+)\] is a FIFO: inode \d+ on device 0:\d+, size 0, 0 blocks on disk$`)
 }
 
 func TestHoldersNamesTheDescriptorsOfEachProcess(t *testing.T) {
@@ -66,17 +67,17 @@ func TestHoldersNamesTheDescriptorsOfEachProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	pipe := object(t, int(r.Fd()))
-	lines := pipe.Holders(os.Getpid(), child.Process.Pid)
+	lines := explain.Holders(pipe, os.Getpid(), child.Process.Pid)
 	wantLine(t, lines[0], fmt.Sprintf(`^process %d has pipe:\[\d+\] open: descriptor \d+ \((read|write) end\), descriptor \d+ \((read|write) end\)$`, os.Getpid()))
 	wantLine(t, lines[1], fmt.Sprintf(`^process %d has pipe:\[\d+\] open: descriptor 0 \(read end\)$`, child.Process.Pid))
 
 	w.Close()
 	r.Close()
-	wantLine(t, pipe.Holders(os.Getpid())[0], `does not have pipe:\[\d+\] open$`)
+	wantLine(t, explain.Holders(pipe, os.Getpid())[0], `does not have pipe:\[\d+\] open$`)
 	if err := child.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	wantLine(t, pipe.Holders(child.Process.Pid)[0], `cannot be seen: .*no such file.*has ended`)
+	wantLine(t, explain.Holders(pipe, child.Process.Pid)[0], `cannot be seen: .*no such file.*has ended`)
 }
 
 func TestFIFOHasAnInodeAndNoBlocks(t *testing.T) {
@@ -94,8 +95,8 @@ func TestFIFOHasAnInodeAndNoBlocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	fifo := object(t, int(f.Fd()))
-	wantLine(t, fifo.Node(), "^"+regexp.QuoteMeta(path)+` is a FIFO: inode \d+ on device \d+:\d+, size 0, 0 blocks on disk$`)
-	wantLine(t, fifo.Holders(os.Getpid())[0], regexp.QuoteMeta(path)+` open: descriptor \d+ \(both ends\)$`)
+	wantLine(t, explain.Node(fifo), "^"+regexp.QuoteMeta(path)+` is a FIFO: inode \d+ on device \d+:\d+, size 0, 0 blocks on disk$`)
+	wantLine(t, explain.Holders(fifo, os.Getpid())[0], regexp.QuoteMeta(path)+` open: descriptor \d+ \(both ends\)$`)
 }
 
 func TestDescriptionTellsAnInheritedDescriptorFromASecondOpen(t *testing.T) {
@@ -117,18 +118,18 @@ func TestDescriptionTellsAnInheritedDescriptorFromASecondOpen(t *testing.T) {
 	}
 	defer again.Close()
 
-	inherited := explain.FD{PID: child.Process.Pid, FD: 0}
-	mine := explain.FD{PID: os.Getpid(), FD: int(r.Fd())}
-	second := explain.FD{PID: os.Getpid(), FD: int(again.Fd())}
-	switch same, err := explain.SameDescription(mine, inherited); {
+	inherited := proc.FD{PID: child.Process.Pid, FD: 0}
+	mine := proc.FD{PID: os.Getpid(), FD: int(r.Fd())}
+	second := proc.FD{PID: os.Getpid(), FD: int(again.Fd())}
+	switch order, err := proc.Kcmp(mine, inherited); {
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.ENOSYS):
 		wantLine(t, explain.Description(mine, inherited), "cannot be seen: .*seccomp")
 		return // and no more can be known here
-	case err != nil || !same:
-		t.Errorf("inherited: same %v, error %v; want the same", same, err)
+	case err != nil || order != 0:
+		t.Errorf("inherited: order %d, error %v; want 0, the same", order, err)
 	}
-	if same, err := explain.SameDescription(second, inherited); err != nil || same {
-		t.Errorf("opened again: same %v, error %v; want another", same, err)
+	if order, err := proc.Kcmp(second, inherited); err != nil || order == 0 {
+		t.Errorf("opened again: order %d, error %v; want another", order, err)
 	}
 	wantLine(t, explain.Description(mine, inherited), `share one open file description \(kcmp KCMP_FILE: 0, equal\)$`)
 	wantLine(t, explain.Description(second, inherited), `are two open file descriptions \(kcmp KCMP_FILE: [12], not equal\)$`)
@@ -136,7 +137,7 @@ func TestDescriptionTellsAnInheritedDescriptorFromASecondOpen(t *testing.T) {
 
 func TestDescriptionSaysWhatItCouldNotSee(t *testing.T) {
 	t.Parallel()
-	gone := explain.FD{PID: endedProcess(t), FD: 0}
+	gone := proc.FD{PID: endedProcess(t), FD: 0}
 	wantLine(t, explain.Description(gone, gone), `^whether descriptor 0 of process \d+ and .* cannot be seen: kcmp`)
 }
 
@@ -147,6 +148,7 @@ func TestReasonNamesWhatForbidsALook(t *testing.T) {
 		unix.EACCES: "CAP_SYS_PTRACE",
 		unix.ENOSYS: "seccomp",
 		unix.ENOENT: "hidepid",
+		unix.ESRCH:  "ended",
 	} {
 		wrapped := explain.Reason(&fs.PathError{Op: "open", Path: "/proc/1/fd", Err: err})
 		if !errors.Is(wrapped, err) || !strings.Contains(wrapped.Error(), want) {
@@ -191,54 +193,19 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 	wantLine(t, explain.Waiting(ctx, os.Getpid(), "read", 0), "no thread was seen")
 }
 
-func TestAThreadIsAsleepAsFarAsTheKernelTells(t *testing.T) {
+func TestThreadSaysWhereItSleepsAsFarAsTheKernelTells(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		thread explain.Thread
-		want   bool
-		text   string
-	}{
-		{explain.Thread{ID: 7, State: "S", Call: "read(fd 3)", Where: "anon_pipe_read"}, true, "thread 7 is asleep (state S) in read(fd 3), kernel function anon_pipe_read"},
-		{explain.Thread{ID: 7, State: "S", Call: "read(fd 3)"}, true, "thread 7 is asleep (state S) in read(fd 3)"},
-		{explain.Thread{ID: 7, State: "S", Call: "read(fd 30)"}, false, "thread 7 is asleep (state S) in read(fd 30)"},
-		{explain.Thread{ID: 7, State: "S", Where: "pipe_wait"}, true, "thread 7 is asleep (state S), kernel function pipe_wait"},
-		{explain.Thread{ID: 7, State: "S", Where: "futex_do_wait"}, false, "thread 7 is asleep (state S), kernel function futex_do_wait"},
-		{explain.Thread{ID: 7, State: "S"}, true, "thread 7 is asleep (state S)"},
-		{explain.Thread{ID: 7, State: "R"}, false, "thread 7 is not asleep (state R)"},
+	for want, thread := range map[string]proc.Thread{
+		"thread 7 is asleep (state S) in read(fd 3), kernel function anon_pipe_read": {ID: 7, State: "S", Call: "read(fd 3)", Where: "anon_pipe_read"},
+		"thread 7 is asleep (state S) in read(fd 3)":                                 {ID: 7, State: "S", Call: "read(fd 3)"},
+		"thread 7 is asleep (state S), kernel function pipe_wait":                    {ID: 7, State: "S", Where: "pipe_wait"},
+		"thread 7 is asleep (state S) in read(fd 30)":                                {ID: 7, State: "S", Call: "read(fd 30)"},
+		"thread 7 is asleep (state S), kernel function futex_do_wait":                {ID: 7, State: "S", Where: "futex_do_wait"},
+		"thread 7 is asleep (state S)":                                               {ID: 7, State: "S"},
+		"thread 7 is not asleep (state R)":                                           {ID: 7, State: "R"},
 	} {
-		if got := test.thread.AsleepIn("read", 3); got != test.want {
-			t.Errorf("%v: AsleepIn is %v", test.thread, got)
-		}
-		if got := test.thread.String(); got != test.text {
-			t.Errorf("got %q, want %q", got, test.text)
-		}
-	}
-}
-
-func TestDispositionIsReadFromTheSignalMasks(t *testing.T) {
-	t.Parallel()
-	for trap, want := range map[string]string{"trap '' PIPE": "ignored", "trap : PIPE": "caught", "trap - PIPE": "default"} {
-		shell := exec.Command("sh", "-c", trap+"; echo set; read line; :")
-		stdin, err := shell.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		stdout, err := shell.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := shell.Start(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadFull(stdout, make([]byte, len("set\n"))); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := explain.Disposition(shell.Process.Pid, unix.SIGPIPE); err != nil || got != want {
-			t.Errorf("%s: got %q, error %v; want %q", trap, got, err, want)
-		}
-		stdin.Close()
-		if err := shell.Wait(); err != nil {
-			t.Fatal(err)
+		if got := explain.Thread(thread); got != want {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 }
@@ -277,32 +244,6 @@ func TestSegmentRowCountsAttachments(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantLine(t, explain.Segment(id), `no such row$`)
-}
-
-func TestAHandleIsNoEnd(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "fifo")
-	if err := unix.Mkfifo(path, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	handle, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(handle)
-	end, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(end)
-	fifo, err := explain.OfPath(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := explain.FD{PID: os.Getpid(), FD: end}
-	if ends, err := fifo.Ends(os.Getpid()); err != nil || len(ends) != 1 || ends[0] != want {
-		t.Errorf("ends are %v, %v; want %v alone", ends, err, want)
-	}
 }
 
 // endedProcess returns a pid that was in use a moment ago.
