@@ -11,6 +11,7 @@ import (
 
 	"example.com/ipcsuite/internal/explain"
 	"example.com/ipcsuite/internal/finding"
+	"example.com/ipcsuite/internal/proc"
 	"example.com/ipcsuite/pkg/pipe"
 )
 
@@ -258,7 +259,7 @@ func noBackingFile(l *lab) (string, bool) {
 	if l.err != nil {
 		return "", false
 	}
-	o, err := explain.Of(int(r.Fd()))
+	o, err := proc.ObjectOf(int(r.Fd()))
 	l.fail(err)
 	var st unix.Stat_t
 	l.fail(unix.Fstat(int(r.Fd()), &st))
@@ -269,15 +270,13 @@ func noBackingFile(l *lab) (string, bool) {
 		l.cannotSee("the pipe's name", errors.New("/proc/self/fd cannot be read"))
 		link = o.String()
 	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	mounts, err := o.Mounts()
 	if err != nil {
 		l.cannotSee("what is mounted", err)
 	}
-	device := fmt.Sprintf("%d:%d", unix.Major(uint64(st.Dev)), unix.Minor(uint64(st.Dev))) // shorter on some architectures
-	mounted := strings.Count(string(mounts), " "+device+" ")
-	return fmt.Sprintf("%d bytes inside; %s; file system type %#x (PIPEFS_MAGIC is %#x), mounted in %d places", inside, o.Node(), fs.Type, unix.PIPEFS_MAGIC, mounted),
+	return fmt.Sprintf("%d bytes inside; %s; file system type %#x (PIPEFS_MAGIC is %#x), mounted in %d places", inside, explain.Node(o), fs.Type, unix.PIPEFS_MAGIC, len(mounts)),
 		inside == 5 && st.Mode&unix.S_IFMT == unix.S_IFIFO && st.Size == 0 && st.Blocks == 0 &&
-			fs.Type == unix.PIPEFS_MAGIC && o.String() == link && mounted == 0
+			fs.Type == unix.PIPEFS_MAGIC && o.String() == link && len(mounts) == 0
 }
 
 func lifetime(l *lab) (string, bool) {
@@ -316,9 +315,9 @@ func sharedDescription(l *lab) (string, bool) {
 	defer again.Close()
 	l.nonblocking(r)
 
-	mine := explain.FD{PID: os.Getpid(), FD: int(r.Fd())}
-	second := explain.FD{PID: os.Getpid(), FD: int(again.Fd())}
-	inherited := explain.FD{PID: child.pid, FD: givenFD}
+	mine := proc.FD{PID: os.Getpid(), FD: int(r.Fd())}
+	second := proc.FD{PID: os.Getpid(), FD: int(again.Fd())}
+	inherited := proc.FD{PID: child.pid, FD: givenFD}
 	inheritedIs, secondIs := l.kcmp(mine, inherited), l.kcmp(second, inherited)
 	inode, secondInode := l.inode(r), l.inode(again)
 	flag, secondFlag := l.nonblockFlag(inherited), l.nonblockFlag(second)
@@ -388,12 +387,12 @@ func passing(l *lab) (string, bool) {
 	if l.err != nil || received.Errno != 0 {
 		return fmt.Sprintf("recvmsg(2): %v", received), false
 	}
-	mine := explain.FD{PID: os.Getpid(), FD: int(w.Fd())}
-	sentIs := l.kcmp(mine, explain.FD{PID: sent.pid, FD: received.N})
+	mine := proc.FD{PID: os.Getpid(), FD: int(w.Fd())}
+	sentIs := l.kcmp(mine, proc.FD{PID: sent.pid, FD: received.N})
 	wrote := sent.do(order{Do: doWrite, FD: received.N, Data: hello}).N
 	openedIs := opened.String() // the error
 	if opened.Errno == 0 {
-		openedIs = l.kcmp(mine, explain.FD{PID: opener.pid, FD: opened.N})
+		openedIs = l.kcmp(mine, proc.FD{PID: opener.pid, FD: opened.N})
 		wrote += opener.do(order{Do: doWrite, FD: opened.N, Data: hello}).N
 	}
 	after := l.ends(sent, w) + l.ends(opener, w)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -11,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 	"unsafe"
@@ -19,6 +19,7 @@ import (
 
 	"example.com/ipcsuite/internal/explain"
 	"example.com/ipcsuite/internal/finding"
+	"example.com/ipcsuite/internal/proc"
 	"example.com/ipcsuite/pkg/fork"
 	"example.com/ipcsuite/pkg/pipe"
 )
@@ -212,7 +213,7 @@ func (p *peer) asleep(call string) (seen string, yes bool) {
 		if len(p.answers) > 0 {
 			return fmt.Sprintf("thread %d is not asleep: its call has returned", p.tid), false
 		}
-		t, err := explain.LookAt(p.pid, p.tid)
+		t, err := proc.LookAt(p.pid, p.tid)
 		switch {
 		case err != nil:
 			p.lab.fail(fmt.Errorf("process %d: %w", p.pid, explain.Reason(err)))
@@ -220,9 +221,9 @@ func (p *peer) asleep(call string) (seen string, yes bool) {
 			p.lab.fail(context.Cause(p.lab.ctx))
 		case t.AsleepIn(call, givenFD):
 			if t.Where == "" {
-				p.lab.cannotSee("where the thread sleeps", explain.ErrHidden)
+				p.lab.cannotSee("where the thread sleeps", proc.ErrHidden)
 			}
-			return t.String(), true
+			return explain.Thread(t), true
 		}
 		runtime.Gosched()
 	}
@@ -289,20 +290,20 @@ func (l *lab) buffered(f *os.File) (n int) {
 func (l *lab) disposition(p *peer) (word string) {
 	if l.err == nil {
 		var err error
-		word, err = explain.Disposition(p.pid, unix.SIGPIPE)
+		word, err = proc.Disposition(p.pid, unix.SIGPIPE)
 		l.fail(err)
 	}
 	return word
 }
 
 // kcmp compares the open file descriptions of two descriptors.
-func (l *lab) kcmp(a, b explain.FD) string {
-	same, err := explain.SameDescription(a, b)
+func (l *lab) kcmp(a, b proc.FD) string {
+	order, err := proc.Kcmp(a, b)
 	switch {
 	case err != nil:
 		l.cannotSee("whether descriptions are the same, other than by their flags", err)
 		return unknown
-	case same:
+	case order == 0:
 		return "equal"
 	}
 	return "not equal"
@@ -314,8 +315,8 @@ func (l *lab) inode(f *os.File) uint64 {
 	return st.Ino
 }
 
-func (l *lab) nonblockFlag(d explain.FD) string {
-	flags, err := explain.StatusFlags(d.PID, d.FD)
+func (l *lab) nonblockFlag(d proc.FD) string {
+	flags, err := d.Flags()
 	switch {
 	case err != nil:
 		l.fail(explain.Reason(err))
@@ -355,21 +356,21 @@ func (l *lab) ends(p *peer, f *os.File) int {
 	if l.err != nil {
 		return 0
 	}
-	o, err := explain.Of(int(f.Fd()))
+	o, err := proc.ObjectOf(int(f.Fd()))
 	l.fail(err)
 	ends, err := o.Ends(p.pid)
 	l.fail(explain.Reason(err))
 	return len(ends)
 }
 
-// mappings counts the lines of /proc/PID/maps that name a file.
+// mappings counts how often a file is mapped.
 func (l *lab) mappings(p *peer, file string) int {
 	if l.err != nil {
 		return 0
 	}
-	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", p.pid))
+	maps, err := proc.Maps(p.pid)
 	l.fail(explain.Reason(err))
-	return bytes.Count(maps, []byte(file))
+	return len(slices.DeleteFunc(maps, func(m proc.Mapping) bool { return !strings.Contains(m.Name, file) }))
 }
 
 // reopen opens a pipe by the name that a descriptor has in /proc, for a moment.
