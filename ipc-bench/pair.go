@@ -121,19 +121,7 @@ func (pr *pair) start(name string, a assignment, files []*os.File, cpus []int, s
 		return fmt.Errorf("start %s: %w", name, err)
 	}
 	pr.add(p)
-	go func() {
-		defer close(p.read)
-		defer close(p.answers)
-		defer answers.Close()
-		for decoder := gob.NewDecoder(answers); ; {
-			var a answer
-			if decoder.Decode(&a) != nil { // the end of the process
-				return
-			}
-			p.gone = a.Gone
-			p.answers <- a // there is room for all that it may say unasked
-		}
-	}()
+	go p.listen(answers)
 	kill := context.AfterFunc(pr.ctx, func() { _ = p.cmd.Process.Kill() })
 	go func() {
 		defer close(p.ended)
@@ -146,6 +134,21 @@ func (pr *pair) start(name string, a assignment, files []*os.File, cpus []int, s
 		return fmt.Errorf("%s takes no orders: %w", name, err)
 	}
 	return nil
+}
+
+// listen passes on what the end says, until it has ended.
+func (p *process) listen(answers *os.File) {
+	defer close(p.read)
+	defer close(p.answers)
+	defer answers.Close()
+	for decoder := gob.NewDecoder(answers); ; {
+		var a answer
+		if decoder.Decode(&a) != nil { // the end of the process
+			return
+		}
+		p.gone = a.Gone
+		p.answers <- a // there is room for all that it may say unasked
+	}
 }
 
 // add makes p one of the ends.

@@ -49,14 +49,10 @@ const (
 	childStopped = 5
 )
 
+// follow counts the calls that the thread makes between its two marks.
 func (t *tracer) follow() (calls, error) {
-	const options = unix.PTRACE_O_TRACESYSGOOD
-	if err := ptrace(unix.PTRACE_SEIZE, t.tid, 0, options); err != nil {
-		t.ready <- fmt.Errorf("follow thread %d: %w", t.tid, err)
-		return nil, err
-	}
-	if err := ptrace(unix.PTRACE_INTERRUPT, t.tid, 0, 0); err != nil {
-		t.ready <- fmt.Errorf("stop thread %d: %w", t.tid, err)
+	if err := t.seize(); err != nil {
+		t.ready <- err
 		return nil, err
 	}
 	var (
@@ -65,19 +61,10 @@ func (t *tracer) follow() (calls, error) {
 		marks   int
 	)
 	for {
-		// WNOWAIT leaves its end to whoever waits for the process.
-		var info unix.Siginfo
-		err := unix.Waitid(unix.P_PID, t.tid, &info, unix.WSTOPPED|unix.WEXITED|unix.WNOWAIT|unix.WALL, nil)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
+		status, err := t.nextStop()
 		if err != nil {
-			return nil, os.NewSyscallError("waitid", err)
+			return nil, err
 		}
-		if info.Code != childTrapped && info.Code != childStopped {
-			return nil, fmt.Errorf("thread %d ended while its calls were counted", t.tid)
-		}
-		status := statusOf(&info)
 		deliver := 0
 		switch stop := status & 0xff; {
 		case status>>8 == unix.PTRACE_EVENT_STOP:
@@ -106,6 +93,36 @@ func (t *tracer) follow() (calls, error) {
 		if !ready {
 			ready = true
 			t.ready <- nil
+		}
+	}
+}
+
+// seize attaches to the thread, and has it stop.
+func (t *tracer) seize() error {
+	const options = unix.PTRACE_O_TRACESYSGOOD
+	if err := ptrace(unix.PTRACE_SEIZE, t.tid, 0, options); err != nil {
+		return fmt.Errorf("follow thread %d: %w", t.tid, err)
+	}
+	if err := ptrace(unix.PTRACE_INTERRUPT, t.tid, 0, 0); err != nil {
+		return fmt.Errorf("stop thread %d: %w", t.tid, err)
+	}
+	return nil
+}
+
+// nextStop waits until the thread has stopped, and returns why.
+func (t *tracer) nextStop() (status int, err error) {
+	for {
+		// WNOWAIT leaves its end to whoever waits for the process.
+		var info unix.Siginfo
+		err := unix.Waitid(unix.P_PID, t.tid, &info, unix.WSTOPPED|unix.WEXITED|unix.WNOWAIT|unix.WALL, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return 0, os.NewSyscallError("waitid", err)
+		case info.Code != childTrapped && info.Code != childStopped:
+			return 0, fmt.Errorf("thread %d ended while its calls were counted", t.tid)
+		default:
+			return statusOf(&info), nil
 		}
 	}
 }

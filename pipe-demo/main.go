@@ -10,8 +10,8 @@
 // what the kernel has to say to each step.
 //
 // "pipe-demo cases" and "pipe-demo facts" show how pipes behave by making
-// experiments, which are in cases.go and facts.go. The processes in them make one
-// system call after another as they are told (peer.go, lab.go).
+// experiments: cases.go, and facts.go with bytes.go and sharing.go. The processes in them
+// make one system call after another, as they are told (lab.go, peer.go).
 package main
 
 import (

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"runtime"
 	"strings"
@@ -14,6 +15,10 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/internal/explain"
+	"example.com/ipcsuite/internal/proc"
+	"example.com/ipcsuite/pkg/fork"
 )
 
 const peerRole = "peer"
@@ -61,6 +66,145 @@ func (a answer) String() string {
 	default:
 		return fmt.Sprintf("%d bytes", a.N)
 	}
+}
+
+// givenFD is the first descriptor that a peer is given.
+var givenFD = fork.FD(0)
+
+// peer is a process that makes system calls on order.
+type peer struct {
+	lab     *lab
+	cmd     *exec.Cmd
+	pid     int
+	tid     int // the thread that makes them
+	orders  *os.File
+	encoder *json.Encoder
+	answers chan answer // closed when the process has ended
+	ended   bool
+}
+
+// peer starts a process that inherits files, as descriptors givenFD, givenFD+1 and
+// so on. Like after fork, this process still has its own.
+func (l *lab) peer(files ...*os.File) *peer {
+	p := &peer{lab: l}
+	if l.err != nil {
+		return p
+	}
+	stdin, orders, err := os.Pipe()
+	if err != nil {
+		l.fail(err)
+		return p
+	}
+	answers, stdout, err := os.Pipe()
+	if err != nil {
+		_, _ = stdin.Close(), orders.Close()
+		l.fail(err)
+		return p
+	}
+	l.files = append(l.files, orders, answers)
+
+	p.cmd = fork.Command(peerRole)
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, stdout, l.stderr
+	p.cmd.ExtraFiles = files
+	err = p.cmd.Start()
+	// The peer's ends are closed before anything is read, or the end of a peer
+	// that dies at once would not be the end of its answers.
+	_, _ = stdin.Close(), stdout.Close()
+	if err != nil {
+		l.fail(fmt.Errorf("start a peer: %w", err))
+		return p
+	}
+	p.pid, p.orders, p.encoder = p.cmd.Process.Pid, orders, json.NewEncoder(orders)
+	p.answers = make(chan answer, 2) // of one order: nobody waits for whom
+	go func() {
+		defer close(p.answers)
+		defer context.AfterFunc(l.ctx, func() { _ = p.cmd.Process.Kill() })()
+		for decoder := json.NewDecoder(answers); ; {
+			var a answer
+			if decoder.Decode(&a) != nil { // the end of the process
+				return
+			}
+			p.answers <- a
+		}
+	}()
+	l.peers = append(l.peers, p)
+	p.tid = p.end().N
+	return p
+}
+
+func read(n int) order { return order{Do: doRead, FD: givenFD, N: n} }
+
+func write(data []byte) order { return order{Do: doWrite, FD: givenFD, Data: data} }
+
+// do has the peer make a call, and waits until it has returned.
+func (p *peer) do(o order) answer {
+	p.begin(o)
+	return p.end()
+}
+
+// begin has the peer make a call, and returns once it is about to.
+func (p *peer) begin(o order) {
+	if p.lab.err != nil {
+		return
+	}
+	if err := p.encoder.Encode(o); err != nil {
+		p.lab.fail(fmt.Errorf("process %d takes no orders: %w", p.pid, err))
+		return
+	}
+	p.end()
+}
+
+// end waits until the call has returned.
+func (p *peer) end() answer {
+	if p.lab.err != nil {
+		return answer{}
+	}
+	a, ok := <-p.answers
+	if !ok {
+		p.lab.fail(fmt.Errorf("process %d has ended unasked", p.pid))
+	}
+	return a
+}
+
+// asleep looks at the peer's thread until it sleeps in a call on the pipe, and
+// says where; or until the call has returned without. It looks again and again, as
+// the kernel has no call that waits for another process to fall asleep.
+func (p *peer) asleep(call string) (seen string, yes bool) {
+	for p.lab.err == nil {
+		if len(p.answers) > 0 {
+			return fmt.Sprintf("thread %d is not asleep: its call has returned", p.tid), false
+		}
+		t, err := proc.LookAt(p.pid, p.tid)
+		switch {
+		case err != nil:
+			p.lab.fail(fmt.Errorf("process %d: %w", p.pid, explain.Reason(err)))
+		case p.lab.ctx.Err() != nil:
+			p.lab.fail(context.Cause(p.lab.ctx))
+		case t.AsleepIn(call, givenFD):
+			if t.Where == "" {
+				p.lab.cannotSee("where the thread sleeps", proc.ErrHidden)
+			}
+			return explain.Thread(t), true
+		}
+		runtime.Gosched()
+	}
+	return "", false
+}
+
+// wait waits for the end of the process, which is the end of its orders unless
+// it is blocked, and returns the status that wait4(2) got.
+func (p *peer) wait() syscall.WaitStatus {
+	if p.cmd == nil || p.cmd.Process == nil {
+		return 0
+	}
+	if !p.ended {
+		p.ended = true
+		_ = p.orders.Close()
+		for range p.answers { // until its end is closed
+		}
+		_ = p.cmd.Wait() // the status tells more than the error
+	}
+	return p.cmd.ProcessState.Sys().(syscall.WaitStatus) // on Linux it is one
 }
 
 // obey is what a peer runs: it makes one call after another, as it is told on
@@ -124,15 +268,10 @@ func (p *peerState) call(o order) answer {
 		err = defaultAction(unix.SIGPIPE)
 	case doIgnoreSIGPIPE:
 		signal.Ignore(unix.SIGPIPE)
-	case doMapPrivate, doMapShared:
-		flags := unix.MAP_SHARED
-		if o.Do == doMapPrivate {
-			flags = unix.MAP_PRIVATE
-		}
-		var m []byte
-		m, err = unix.Mmap(o.FD, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, flags)
-		a.N = len(p.mappings)
-		p.mappings = append(p.mappings, m)
+	case doMapPrivate:
+		a.N, err = p.mapPage(o.FD, unix.MAP_PRIVATE)
+	case doMapShared:
+		a.N, err = p.mapPage(o.FD, unix.MAP_SHARED)
 	case doPeek:
 		a.Data = []byte{p.mappings[o.N][0]}
 	case doPoke:
@@ -151,6 +290,13 @@ func (p *peerState) call(o order) answer {
 	}
 	errors.As(err, &a.Errno)
 	return a
+}
+
+// mapPage maps the first page of a file, and returns the number of the mapping.
+func (p *peerState) mapPage(fd, flags int) (number int, err error) {
+	m, err := unix.Mmap(fd, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, flags)
+	p.mappings = append(p.mappings, m)
+	return len(p.mappings) - 1, err
 }
 
 // defaultAction gives a signal back to the kernel. The Go runtime catches every

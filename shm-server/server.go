@@ -142,7 +142,6 @@ func (s *server) printAll(ctx context.Context, inbox *mailbox.Reader) error {
 	log := s.env.Log
 	defer s.reportTally()
 	defer s.evidence.left(s.slot)
-	lost := uint64(0)
 	for printed := 0; ; {
 		if s.evidence != nil && s.gate.Await() == nil { // or Peek says why not
 			s.evidence.full(s.slot)
@@ -166,15 +165,8 @@ func (s *server) printAll(ctx context.Context, inbox *mailbox.Reader) error {
 			return s.notPrinted(err)
 		}
 		printed++
-		switch err := inbox.Free(); {
-		case errors.Is(err, mailbox.ErrMalformed):
-			log.Warn().Err(err).Msg("another program than shm-client uses the mailbox")
-		case err != nil:
+		if err := s.free(inbox); err != nil {
 			return err
-		}
-		if now := inbox.Lost(); now > lost {
-			log.Warn().Uint64("messages", now-lost).Msg("lost: overwritten by a client that does not wait for its turn")
-			lost = now
 		}
 		if string(text) == contract.Quit {
 			log.Notice().Int("messages", printed).Msg("quit")
@@ -184,6 +176,20 @@ func (s *server) printAll(ctx context.Context, inbox *mailbox.Reader) error {
 			return nil
 		}
 	}
+}
+
+// free frees the slot, and says what other clients than ours have done to it.
+func (s *server) free(inbox *mailbox.Reader) error {
+	before := inbox.Lost()
+	err := inbox.Free()
+	if errors.Is(err, mailbox.ErrMalformed) {
+		s.env.Log.Warn().Err(err).Msg("another program than shm-client uses the mailbox")
+		err = nil
+	}
+	if n := inbox.Lost() - before; n > 0 {
+		s.env.Log.Warn().Uint64("messages", n).Msg("lost: overwritten by a client that does not wait for its turn")
+	}
+	return err
 }
 
 // printLast prints what is in the mailbox when the server is told to end.

@@ -11,61 +11,66 @@ import (
 	"example.com/ipcsuite/pkg/fifo"
 )
 
-// watch reads the segment over and over, whatever is in it and whether or not
-// somebody is writing, until it reads quit, the last client leaves, or ctx is
-// done. It never sleeps: nothing would wake it. A text is printed when it is
-// another than that of the read before, torn or not.
+// watch is what --sync none makes of the server: it reads the segment over and over,
+// whatever is in it and whether or not somebody is writing, until it reads quit, the last
+// client leaves, or ctx is done. It never sleeps: nothing would wake it.
 func (s *server) watch(ctx context.Context) error {
-	var (
-		log         = s.env.Log
-		reads       uint64
-		text, again []byte
-	)
+	reads := uint64(0)
 	defer func() {
-		log.Notice().Uint64("reads", reads).Msg("read without access control")
+		s.env.Log.Notice().Uint64("reads", reads).Msg("read without access control")
 		s.reportTally()
 	}()
 	gate := make(chan error, 1)
 	go func() { gate <- s.awaitLeaving() }()
-	for ended := false; ; {
+	var text, again []byte // two, so that the looking does not allocate
+	for left := false; ; {
 		var why error
 		select {
 		case err := <-gate:
+			left = true // but one look more
 			if why = err; errors.Is(err, io.EOF) {
-				log.Notice().Msg("the client has left")
+				s.env.Log.Notice().Msg("the client has left")
 				why = nil
 			}
-			ended = true // after a last look
 		default:
 		}
 		again = s.look(again[:0])
 		reads++
+		quit, err := s.seen(again, text)
+		text, again = again, text
 		switch {
-		case bytes.Equal(again, text):
-			if _, _, numbered, _ := contract.Number(text); numbered {
-				s.tally.repeated++
-			}
-		default:
-			text, again = again, text
-			s.evidence.full(s.slot)
-			if first := s.tally.torn == 0; s.tally.message(text) && first {
-				log.Warn().Bytes("text", text).Msg("torn: the writer was half-way; the next are only counted")
-			}
-			if err := s.print(text); err != nil {
-				return fmt.Errorf("%w: messages not printed: 1", err)
-			}
-			if _, body, _, _ := contract.Number(text); string(text) == contract.Quit || string(body) == contract.Quit {
-				log.Notice().Msg("quit")
-				return nil
-			}
-		}
-		switch {
+		case err != nil || quit:
+			return err
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case ended:
+		case left:
 			return why
 		}
 	}
+}
+
+// seen prints a text that is another than that of the look before, torn or not. It
+// reports whether the text ends the server.
+func (s *server) seen(text, before []byte) (quit bool, err error) {
+	_, body, numbered, _ := contract.Number(text)
+	if bytes.Equal(text, before) {
+		if numbered {
+			s.tally.repeated++
+		}
+		return false, nil
+	}
+	s.evidence.full(s.slot)
+	if first := s.tally.torn == 0; s.tally.message(text) && first {
+		s.env.Log.Warn().Bytes("text", text).Msg("torn: the writer was half-way; the next are only counted")
+	}
+	if err := s.print(text); err != nil {
+		return false, fmt.Errorf("%w: messages not printed: 1", err)
+	}
+	quit = string(text) == contract.Quit || string(body) == contract.Quit
+	if quit {
+		s.env.Log.Notice().Msg("quit")
+	}
+	return quit, nil
 }
 
 // awaitLeaving returns io.EOF when the last client has left, and otherwise why
