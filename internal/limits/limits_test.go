@@ -1,7 +1,6 @@
 package limits
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,27 +8,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
+	"example.com/ipcsuite/internal/contract"
+	"example.com/ipcsuite/internal/suitetest"
 	"example.com/ipcsuite/pkg/fork"
-	"example.com/ipcsuite/pkg/sysv"
 )
-
-// mustBeEmpty fails if something is left where a server was.
-func mustBeEmpty(t *testing.T, dir string) {
-	t.Helper()
-	if got := names(t, dir); got != nil {
-		t.Errorf("the folder holds %q", got)
-	}
-	key, err := sysv.Ftok(dir, 306)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s, err := sysv.Open(key, 0); err == nil {
-		t.Errorf("segment %d is left", s.ID())
-	}
-}
 
 // Each limit from none on is tried until the binary does its work: how many it needs
 // depends on the machine too, as the Go runtime keeps some of its cgroup's files open.
@@ -50,36 +36,30 @@ func TestDescriptorsRunOut(t *testing.T) {
 		t.Run(c.command, func(t *testing.T) {
 			t.Parallel()
 			for n := 0; ; n++ {
-				dir := t.TempDir()
-				if err := os.Chmod(dir, 0o700); err != nil {
-					t.Fatal(err)
-				}
+				dir := suitetest.Dir(t)
 				// The shell needs some itself, until it has become the binary.
 				cmd := shell(`ulimit -n $1; shift; exec "$@"`, append([]string{fmt.Sprint(n)}, strings.Fields(c.command)...)...)
 				cmd.Args[5], _ = exec.LookPath(cmd.Args[5])
-				cmd.Env = append(os.Environ(), "IPC_DIR="+dir)
-				p := start(t, cmd)
-				p.in.Close()
-				var stderr strings.Builder
-				for scanner := bufio.NewScanner(p.stderr); scanner.Scan(); {
-					fmt.Fprintln(&stderr, scanner.Text())
-					if strings.Contains(scanner.Text(), waits) {
-						p.signal(unix.SIGTERM)
-					}
+				p := suitetest.StartCmd(t, dir, cmd).EOF()
+				says := func(words string) bool {
+					return p.Stderr.Await(time.After(suitetest.Limit), func(text []byte) bool { return strings.Contains(string(text), words) })
 				}
-				_ = cmd.Wait() // the code tells
-				mustBeEmpty(t, dir)
-				got, text := cmd.ProcessState.ExitCode(), stderr.String()
-				if ranOut := strings.Contains(text, "too many open files"); !ranOut {
-					if got != c.code || !strings.Contains(text, c.works) || n == 0 {
-						t.Errorf("with %d: exit code %d, want %d\n%s", n, got, c.code, text)
+				if says(waits) {
+					p.Signal(unix.SIGTERM)
+				}
+				if !says("too many open files") {
+					if text := p.Exit(c.code); !strings.Contains(text, c.works) || n == 0 {
+						t.Errorf("with %d:\n%s", n, text)
 					}
+					suitetest.Clean(t, dir, p)
 					return
 				}
-				contains(t, text, fmt.Sprintf("this process may have %d: allow more with ulimit -n", n))
-				if got != 1 || strings.Contains(text, "goroutine") || strings.Count(text, "Error") != 1 {
-					t.Errorf("with %d: exit code %d, want 1 and one line of error:\n%s", n, got, text)
+				text := p.Exit(1)
+				suitetest.Contains(t, text, fmt.Sprintf("this process may have %d: allow more with ulimit -n", n))
+				if strings.Contains(text, "goroutine") || strings.Count(text, "Error") != 1 {
+					t.Errorf("with %d: want one line of error:\n%s", n, text)
 				}
+				suitetest.Clean(t, dir, p)
 			}
 		})
 	}
@@ -90,16 +70,16 @@ func TestInotifyRunsOut(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
 	const user = hoarder + 2
-	watch := start(t, as(user, fork.Command("watch")))
-	watch.says("full")
+	startRole(t, user, "full", "watch")
 	dir := folder(t, user, 0o700)
 	for _, args := range [][]string{{"fifo-client", "--wait", "1m", "hello"}, {"shm-client", "--wait", "1m", "hello"}, {"fifo-server"}, {"shm-server"}} {
-		_, stderr := start(t, as(user, with(args, "--dir", dir))).exits(1)
-		contains(t, stderr, "/proc/sys/fs/inotify/max_user_instances allows")
+		p := suitetest.StartCmd(t, dir, as(user, exec.Command(args[0], args[1:]...)))
+		stderr := p.Ends(1)
+		suitetest.Contains(t, stderr, "/proc/sys/fs/inotify/max_user_instances allows")
 		if strings.Contains(stderr, "ulimit") {
 			t.Errorf("the wrong limit is blamed:\n%s", stderr)
 		}
-		mustBeEmpty(t, dir)
+		suitetest.Clean(t, dir, p)
 	}
 }
 
@@ -108,8 +88,7 @@ func TestInotifyRunsOut(t *testing.T) {
 func TestMemoryForPipesRunsOut(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
-	hoard := start(t, as(hoarder, fork.Command("hoard")))
-	hoard.says("full")
+	startRole(t, hoarder, "full", "hoard")
 	dir := folder(t, hoarder, 0o700)
 	binary := func(args ...string) *exec.Cmd {
 		return as(hoarder, with(args, "--dir", dir))
@@ -120,32 +99,33 @@ func TestMemoryForPipesRunsOut(t *testing.T) {
 	}
 	for _, pair := range []string{"fifo", "shm"} {
 		t.Run(pair+" goes on", func(t *testing.T) {
-			server := start(t, binary(pair+"-server"))
-			server.logs("waiting for a client")
-			client := start(t, input(binary(pair+"-client")))
-			out, _ := server.exits(0)
-			client.exits(0)
+			server := suitetest.StartCmd(t, "", binary(pair+"-server"))
+			server.Await("waiting for a client")
+			client := suitetest.StartCmd(t, "", input(binary(pair+"-client")))
+			out := server.Rest()
+			server.Exit(0)
+			client.Ends(0)
 			for n := 1; n <= lines; n++ {
 				if !strings.Contains(out, fmt.Sprint(n, "\n")) {
 					t.Fatalf("line %d is missing of what was printed", n)
 				}
 			}
-			mustBeEmpty(t, dir)
+			suitetest.Clean(t, dir, server, client)
 		})
 	}
 	t.Run("a capacity that was asked for is refused", func(t *testing.T) {
 		run(t, 1, binary("fifo-server", "--pipe-size", "1048576"),
 			"set capacity of FIFO", "to 1048576 bytes", "/proc/sys/fs/pipe-user-pages-soft", "ask for less")
-		mustBeEmpty(t, dir)
+		suitetest.Clean(t, dir)
 	})
 	t.Run("pipe-demo says what it could not do", func(t *testing.T) {
 		run(t, 0, as(hoarder, exec.Command("pipe-demo", "--interval", "1ms")))
 		out := run(t, 1, as(hoarder, exec.Command("pipe-demo", "facts", "packet-mode", "capacity")))
-		contains(t, out, "fact packet-mode: PASS", "2 packets of 1 byte filled", "fact capacity: FAIL", "/proc/sys/fs/pipe-user-pages-soft")
+		suitetest.Contains(t, out, "fact packet-mode: PASS", "2 packets of 1 byte filled", "fact capacity: FAIL", "/proc/sys/fs/pipe-user-pages-soft")
 	})
 	// What --pipe-size above the machine's limit says is another thing.
 	run(t, 1, binary("fifo-server", "--pipe-size", "1073741824"), "/proc/sys/fs/pipe-max-size is")
-	mustBeEmpty(t, dir)
+	suitetest.Clean(t, dir)
 }
 
 // The messages in a FIFO are counted in a copy, which takes pipe memory too.
@@ -153,7 +133,7 @@ func TestMessagesAreCountedWithoutMemoryForPipes(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
 	dir := folder(t, hoarder+1, 0o700)
-	out, _ := start(t, as(hoarder+1, fork.Command("count", filepath.Join(dir, "fifo")))).exits(0)
+	out := run(t, 0, as(hoarder+1, fork.Command("count", filepath.Join(dir, "fifo"))))
 	var least int
 	if n, err := fmt.Sscanf(out, "of none 0 <nil>\nof 100 %d true\nof 1 1 <nil>\n", &least); n != 1 || err != nil || least < 1 || least >= 100 {
 		t.Errorf("said %q: %v", out, err)
@@ -179,7 +159,7 @@ func TestSegmentsRunOut(t *testing.T) {
 			dir := folder(t, 0, 0o700)
 			run(t, 1, inNamespaces(unix.CLONE_NEWIPC,
 				shell(`echo 0 >/proc/sys/kernel/$1; exec shm-server --dir "$2"`, limit, dir)), want, "create segment of 4096 bytes with key 0x")
-			mustBeEmpty(t, dir)
+			suitetest.Clean(t, dir)
 		})
 	}
 }
@@ -212,12 +192,12 @@ func TestClientOnAReadOnlyFileSystem(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
 	dir := folder(t, 0, 0o700)
-	server := start(t, exec.Command("fifo-server", "--dir", dir))
-	server.logs("waiting for a client")
+	server := suitetest.Start(t, dir, "fifo-server")
+	server.Await("waiting for a client")
 	run(t, 0, inNamespaces(unix.CLONE_NEWNS,
 		shell(`mount --bind "$1" "$1"; mount -o remount,bind,ro "$1"; exec fifo-client --dir "$1" hello`, dir)))
-	out, _ := server.exits(0)
-	contains(t, out, "client say : hello")
+	suitetest.Contains(t, server.Rest(), "client say : hello")
+	server.Exit(0)
 }
 
 // Without /proc no process can start itself anew, as the readers are, and nothing
@@ -226,7 +206,8 @@ func TestWithoutProc(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
 	root := folder(t, 0, 0o755)
-	run(t, 0, shell(`mkdir -p "$1/bin" "$1/dev" "$1/tmp"; cp "$2"/* "$1/bin"; : >"$1/dev/null"`, root, bin))
+	run(t, 0, shell(`mkdir -p "$1/bin" "$1/dev" "$1/tmp"; cp "$2"/* "$1/bin"; : >"$1/dev/null"`,
+		root, filepath.Dir(exec.Command("pipe-demo").Path)))
 	const dir = "/tmp/ipcsuite"
 	inside := func(args ...string) *exec.Cmd {
 		cmd := with(args, "--dir", dir)
@@ -247,28 +228,24 @@ func TestWithoutProc(t *testing.T) {
 		run(t, 1, ls, "list segments", "is /proc mounted?")
 	})
 	t.Run("a client cannot wait at a FIFO", func(t *testing.T) {
-		run(t, 0, shell(`mkdir -p -m 0700 "$1"; mkfifo -m 0600 "$1/fifo.ipc"`, root+dir))
+		run(t, 0, shell(`mkdir -p -m 0700 "$1"; mkfifo -m 0600 "$1/$2"`, root+dir, contract.FIFOName))
 		run(t, 1, inside("fifo-client", "--wait", "1m", "hello"), "to wait at a FIFO takes /proc: is it mounted?")
-		if err := os.Remove(root + dir + "/fifo.ipc"); err != nil {
+		if err := os.Remove(filepath.Join(root, dir, contract.FIFOName)); err != nil {
 			t.Fatal(err)
 		}
 	})
 	t.Run("shared memory works, and says what it does not see", func(t *testing.T) {
 		server := inside("shm-server", "--explain")
 		server.SysProcAttr.Unshareflags = 0 // with the client
-		s := start(t, server)
-		s.logs("cannot be seen: open /proc/sysvipc/shm: no such file or directory")
-		s.logs("waiting for a client")
-		client := inside("shm-client", "hello", "quit")
+		s := suitetest.StartCmd(t, "", server)
+		s.Await("cannot be seen: open /proc/sysvipc/shm: no such file or directory")
+		s.Await("waiting for a client")
+		client := inside("shm-client", "hello", contract.Quit)
 		client.SysProcAttr.Unshareflags = 0
 		run(t, 0, client)
-		out, _ := s.exits(0)
-		if out != "hello\nquit\n" {
-			t.Errorf("printed %q", out)
-		}
-		if got := names(t, root+dir); got != nil {
-			t.Errorf("left %q", got)
-		}
+		s.Prints("hello", contract.Quit)
+		s.Ends(0)
+		suitetest.Clean(t, root+dir, s)
 	})
 }
 
@@ -288,17 +265,17 @@ func TestWithoutKcmp(t *testing.T) {
 			forbid := func(args ...string) *exec.Cmd {
 				return fork.Command("forbid", append([]string{fmt.Sprint(int(filter.errno))}, args...)...)
 			}
-			dir := filepath.Join(t.TempDir(), "dir")
-			server := start(t, forbid("fifo-server", "--explain", "--dir", dir))
-			server.logs("waiting for a client")
-			_, stderr := start(t, forbid("fifo-client", "--explain", "--dir", dir, "hello")).exits(0)
-			contains(t, stderr, "share an open file description: cannot be seen: "+filter.why)
-			out, stderr := server.exits(0)
-			contains(t, out, "client say : hello")
-			contains(t, stderr, "share an open file description: cannot be seen: "+filter.why)
+			dir, hidden := suitetest.Dir(t), "share an open file description: cannot be seen: "+filter.why
+			server := suitetest.StartCmd(t, dir, forbid("fifo-server", "--explain"))
+			server.Await("waiting for a client")
+			client := suitetest.StartCmd(t, dir, forbid("fifo-client", "--explain", "hello"))
+			suitetest.Contains(t, client.Ends(0), hidden)
+			suitetest.Contains(t, server.Rest(), "client say : hello")
+			suitetest.Contains(t, server.Exit(0), hidden)
+			suitetest.Clean(t, dir, server, client)
 
-			out, _ = start(t, forbid("pipe-demo", "facts", "shared-description")).exits(0)
-			contains(t, out, "fact shared-description: PASS", "Not shown here: whether descriptions are the same, other than by their flags: "+filter.why)
+			out := run(t, 0, forbid("pipe-demo", "facts", "shared-description"))
+			suitetest.Contains(t, out, "fact shared-description: PASS", "Not shown here: whether descriptions are the same, other than by their flags: "+filter.why)
 		})
 	}
 }
@@ -309,13 +286,15 @@ func TestOneProcessor(t *testing.T) {
 	for _, name := range []string{"fifo", "shm"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := filepath.Join(t.TempDir(), "dir")
-			server := start(t, fork.Command("pin", name+"-server", "--dir", dir))
-			server.logs("waiting for a client")
+			dir := suitetest.Dir(t)
+			server := suitetest.StartCmd(t, dir, fork.Command("pin", name+"-server"))
+			server.Await("waiting for a client")
 			const lines = 20000
-			client := start(t, fork.Command("pin", shell(fmt.Sprintf(`seq 1 %d | %s-client --dir "$1"`, lines, name), dir).Args...))
-			out, _ := server.exits(0)
-			client.exits(0)
+			client := suitetest.StartCmd(t, dir, fork.Command("pin", shell(fmt.Sprintf("seq 1 %d | %s-client", lines, name)).Args...))
+			out := server.Rest()
+			server.Exit(0)
+			client.Ends(0)
+			suitetest.Clean(t, dir, server, client)
 			seen := 0
 			for range strings.Lines(out) {
 				seen++
@@ -344,7 +323,7 @@ func memoryCgroup(t *testing.T, bytes int) (dir, usage string) {
 	}
 	t.Cleanup(func() {
 		// The last process may still be on its way out.
-		run(t, 0, shell(`for i in $(seq 100); do rmdir "$1" && exit; sleep 0.05; done 2>/dev/null; exit 1`, dir))
+		suitetest.Eventually(t, "the control group is removed", func() bool { return os.Remove(dir) == nil })
 	})
 	write := func(name string, n int) error {
 		return os.WriteFile(filepath.Join(dir, name), []byte(fmt.Sprint(n)), 0)
@@ -370,12 +349,13 @@ func TestPairsIn32MiB(t *testing.T) {
 			t.Parallel()
 			cgroup, usage := memoryCgroup(t, 32<<20)
 			dir := folder(t, 0, 0o700)
-			server := start(t, within(cgroup, exec.Command(pair+"-server", "--dir", dir)))
-			server.logs("waiting for a client")
-			client := start(t, within(cgroup, shell(`seq 1 20000 | "$1" --dir "$2"`, pair+"-client", dir)))
-			out, _ := server.exits(0)
-			client.exits(0)
-			contains(t, out, "20000\n")
+			server := suitetest.StartCmd(t, dir, within(cgroup, exec.Command(pair+"-server")))
+			server.Await("waiting for a client")
+			client := suitetest.StartCmd(t, dir, within(cgroup, shell(`seq 1 20000 | "$1"`, pair+"-client")))
+			suitetest.Contains(t, server.Rest(), "20000\n")
+			server.Exit(0)
+			client.Ends(0)
+			suitetest.Clean(t, dir, server, client)
 			t.Logf("%d bytes of the group's at the end", number(t, usage))
 		})
 	}
@@ -401,26 +381,26 @@ func TestSegmentCountsToTheCgroup(t *testing.T) {
 	const mib = 1 << 20
 	cgroup, usage := memoryCgroup(t, 160*mib)
 	dir := folder(t, 0, 0o700)
-	touch := func(size int) *process {
-		return start(t, fork.Command("touch", cgroup, keyOf(t, dir), fmt.Sprint(size)))
+	touch := func(size int) *suitetest.Process {
+		return suitetest.StartCmd(t, "", fork.Command("touch", cgroup, keyOf(t, dir).String(), fmt.Sprint(size)))
 	}
 	p := touch(48 * mib)
-	p.says("made")
-	p.says("touched")
+	p.Prints("made")
+	p.Prints("touched")
 	if n := number(t, usage); n < 48*mib {
 		t.Errorf("%d bytes are the group's, and of the segment alone 48 MiB", n)
 	}
-	p.exits(0)
+	p.Ends(0)
 
 	p = touch(320 * mib)
-	p.says("made")
-	p.exits(-1)
-	if status := p.cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != unix.SIGKILL {
+	p.Prints("made")
+	p.Ends(-1)
+	if status := p.Status(); status.Signal() != unix.SIGKILL {
 		t.Errorf("ended by signal %v, want SIGKILL", status.Signal())
 	}
-	server := start(t, exec.Command("shm-server", "--dir", dir))
-	server.logs("removed a segment that a dead server had left")
-	server.signal(unix.SIGTERM)
-	server.exits(143)
-	mustBeEmpty(t, dir)
+	server := suitetest.Start(t, dir, "shm-server")
+	server.Await("removed a segment that a dead server had left")
+	server.Signal(unix.SIGTERM)
+	server.Ends(143)
+	suitetest.Clean(t, dir, server, p)
 }

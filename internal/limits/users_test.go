@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"example.com/ipcsuite/internal/contract"
+	"example.com/ipcsuite/internal/suitetest"
 	"example.com/ipcsuite/pkg/fork"
 	"example.com/ipcsuite/pkg/sysv"
 )
@@ -52,9 +54,7 @@ func TestFolderMadeByAnotherUser(t *testing.T) {
 			attack(t, shell(kind.script, dir, victims))
 			everyBinary(t, func(t *testing.T, args ...string) {
 				run(t, 1, as(victim, with(args, "--dir", dir)), dir, kind.refusal, "name another with --dir")
-				if got := names(t, victims); got != nil {
-					t.Errorf("the folder that was linked to holds %q", got)
-				}
+				suitetest.Clean(t, victims) // the folder that was linked to
 			})
 		})
 	}
@@ -121,23 +121,22 @@ func TestHardLinkToAnotherFIFOOfTheVictims(t *testing.T) {
 					dir, victims := sticky(t), folder(t, victim, 0o700)
 					other := filepath.Join(victims, "other")
 					if state == "live" {
-						server := start(t, as(victim, exec.Command("fifo-server", "--path", other)))
-						server.logs("waiting for a client")
-						defer server.signal(syscall.SIGTERM)
+						server := suitetest.StartCmd(t, "", as(victim, exec.Command("fifo-server", "--path", other)))
+						server.Await("waiting for a client")
+						defer server.Signal(syscall.SIGTERM)
 					} else {
 						run(t, 0, as(victim, shell(`mkfifo -m 0600 "$1"`, other)))
 					}
 					if err := os.Link(other, filepath.Join(dir, name)); err != nil {
 						t.Fatal(err)
 					}
-					server := start(t, as(victim, exec.Command("fifo-server", "--mode", "0666", "--path", filepath.Join(dir, "fifo"))))
+					server := suitetest.StartCmd(t, "", as(victim, exec.Command("fifo-server", "--mode", "0666", "--path", filepath.Join(dir, "fifo"))))
 					if state == "live" || name == ".fifo.new" {
-						_, stderr := server.exits(1)
-						contains(t, stderr, refusal)
+						suitetest.Contains(t, server.Ends(1), refusal)
 					} else {
-						server.logs("waiting for a client")
-						server.signal(syscall.SIGTERM)
-						server.exits(143)
+						server.Await("waiting for a client")
+						server.Signal(syscall.SIGTERM)
+						server.Exit(143)
 					}
 					info, err := os.Lstat(other)
 					if err != nil || info.Mode() != os.ModeNamedPipe|0o600 {
@@ -164,21 +163,16 @@ func TestFIFOReplacedWhileItIsMade(t *testing.T) {
 			dir, victims := folder(t, 0, 0o777), folder(t, victim, 0o755)
 			path, target, other := filepath.Join(dir, "fifo"), filepath.Join(victims, "target"), filepath.Join(victims, "other")
 			run(t, 0, as(victim, shell(`mkdir -m 0700 "$1"; mkfifo -m 0600 "$2"`, target, other)))
-			swapper := start(t, as(uid, fork.Command("swap", path, target, other)))
-			swapper.says("swapping")
+			swapper := startRole(t, uid, "swapping", "swap", path, target, other)
 			const times = "1000"
-			stdout, stderr := start(t, as(victim, fork.Command("create", path, times))).exits(0)
-			t.Log(stderr)
-			if stdout != "tried "+times+"\n" {
-				t.Errorf("said %q", stdout)
-			}
-			swapper.exits(0)
+			creator := suitetest.StartCmd(t, "", as(victim, fork.Command("create", path, times)))
+			creator.Prints("tried " + times)
+			t.Log(creator.Ends(0))
+			swapper.Ends(0)
 			if info, err := os.Stat(other); err != nil || info.Mode() != os.ModeNamedPipe|0o600 {
 				t.Errorf("the other FIFO: %v, %v; want mode 0600 as before", info.Mode(), err)
 			}
-			if got := names(t, target); got != nil {
-				t.Errorf("the folder that was linked to holds %q", got)
-			}
+			suitetest.Clean(t, target, swapper, creator) // the folder that was linked to
 		})
 	}
 }
@@ -190,20 +184,21 @@ func TestFolderKeptLockedByAnotherUser(t *testing.T) {
 	dir := sticky(t)
 	path := filepath.Join(dir, "fifo")
 	served := filepath.Join(dir, "served")
-	server := start(t, as(victim, exec.Command("fifo-server", "--keep-alive", "--path", served)))
-	server.logs("serving")
-	locker := start(t, as(attacker, fork.Command("flock", dir)))
-	locker.says("locked")
+	server := suitetest.StartCmd(t, "", as(victim, exec.Command("fifo-server", "--keep-alive", "--path", served)))
+	server.Await("serving")
+	startRole(t, attacker, "locked", "flock", dir)
 
-	waiting := make(map[string]*process)
+	waiting := make(map[string]*suitetest.Process)
 	for name, server := range servers(path, dir) {
-		waiting[name] = start(t, server)
+		waiting[name] = suitetest.StartCmd(t, "", server)
 	}
 	t.Run("a signal ends the wait", func(t *testing.T) {
-		server := start(t, as(victim, exec.Command("fifo-server", "--path", path)))
-		awaitFlock(t, server.cmd.Process.Pid)
-		server.signal(syscall.SIGINT)
-		server.exits(130)
+		server := suitetest.StartCmd(t, "", as(victim, exec.Command("fifo-server", "--path", path)))
+		suitetest.Eventually(t, "the server waits for the lock", func() bool {
+			return suitetest.SleepsIn(server.PID(), unix.SYS_FLOCK)
+		})
+		server.Signal(syscall.SIGINT)
+		server.Exit(130)
 	})
 	t.Run("clients keep to their time", func(t *testing.T) {
 		run(t, 1, as(victim, exec.Command("fifo-client", "--path", path, "--wait", "100ms", "hello")), "no server within 100ms: start fifo-server")
@@ -213,17 +208,9 @@ func TestFolderKeptLockedByAnotherUser(t *testing.T) {
 	})
 	for name, server := range waiting {
 		t.Run(name+" gives up", func(t *testing.T) {
-			_, stderr := server.exits(1)
-			contains(t, stderr, "another process keeps", dir, "locked", "lslocks(8)")
+			suitetest.Contains(t, server.Ends(1), "another process keeps", dir, "locked", "lslocks(8)")
 		})
 	}
-}
-
-// awaitFlock returns when a thread of the process sleeps in flock(2).
-func awaitFlock(t *testing.T, pid int) {
-	t.Helper()
-	run(t, 0, shell(`until grep -qs "^$2 " /proc/$1/task/*/syscall; do sleep 0.01; done`,
-		fmt.Sprint(pid), fmt.Sprint(unix.SYS_FLOCK)))
 }
 
 // The victim's own dead FIFO looks served. That keeps its server from that path,
@@ -234,19 +221,18 @@ func TestPresenceFeignedByAnotherUser(t *testing.T) {
 	dir := sticky(t)
 	path := filepath.Join(dir, "fifo")
 	run(t, 0, as(victim, shell(`mkfifo -m 0600 "$1"`, path)))
-	locker := start(t, as(attacker, fork.Command("presence", dir)))
-	locker.says("locked")
+	locker := startRole(t, attacker, "locked", "presence", dir)
 	run(t, 1, as(victim, exec.Command("fifo-server", "--path", path)), "not visible from here", "choose another path")
-	server := start(t, as(victim, exec.Command("fifo-server", "--path", path+"2")))
-	server.logs("waiting for a client")
+	server := suitetest.StartCmd(t, "", as(victim, exec.Command("fifo-server", "--path", path+"2")))
+	server.Await("waiting for a client")
 	run(t, 0, as(victim, exec.Command("fifo-client", "--path", path+"2", "hello")))
-	server.exits(0)
+	server.Exit(0)
 
-	locker.exits(0)
-	server = start(t, as(victim, exec.Command("fifo-server", "--path", path)))
-	server.logs("took over a FIFO")
-	server.signal(syscall.SIGTERM)
-	server.exits(143)
+	locker.Ends(0)
+	server = suitetest.StartCmd(t, "", as(victim, exec.Command("fifo-server", "--path", path)))
+	server.Await("took over a FIFO")
+	server.Signal(syscall.SIGTERM)
+	server.Exit(143)
 }
 
 // Nobody but its owner can take over what a dead server has left, nor the place of
@@ -264,10 +250,10 @@ func TestTakeOverByAnotherUser(t *testing.T) {
 				run(t, 0, as(victim, shell(`mkfifo -m 0600 "$1"`, path)))
 				waiting = "took over a FIFO"
 			}
-			var live *process
+			var live *suitetest.Process
 			if state == "live" {
-				live = start(t, as(victim, server))
-				live.logs(waiting)
+				live = suitetest.StartCmd(t, "", as(victim, server))
+				live.Await(waiting)
 			}
 			run(t, 1, as(attacker, exec.Command("fifo-server", "--path", path)), "it belongs to uid 65532")
 			run(t, 1, as(attacker, exec.Command("fifo-client", "--path", path, "hello")), "permission denied")
@@ -275,11 +261,11 @@ func TestTakeOverByAnotherUser(t *testing.T) {
 			run(t, 1, as(attacker, shell(`mkfifo "$1.mine"; mv -f "$1.mine" "$1"`, path)), "not permitted")
 			run(t, 1, as(attacker, exec.Command("rm", "-f", path)), "not permitted")
 			if state == "dead" {
-				live = start(t, as(victim, server))
-				live.logs(waiting)
+				live = suitetest.StartCmd(t, "", as(victim, server))
+				live.Await(waiting)
 			}
-			live.signal(syscall.SIGTERM)
-			live.exits(143)
+			live.Signal(syscall.SIGTERM)
+			live.Exit(143)
 		})
 	}
 }
@@ -294,13 +280,13 @@ func clients(path, keyPath string, flags ...string) map[string]*exec.Cmd {
 	}
 }
 
-func keyOf(t *testing.T, path string) string {
+func keyOf(t *testing.T, path string) sysv.Key {
 	t.Helper()
-	key, err := sysv.Ftok(path, 306)
+	key, err := sysv.Ftok(path, contract.ProjID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprint(int32(key))
+	return key
 }
 
 // In /tmp anybody can be first at the path, with a segment under the key as well.
@@ -313,27 +299,22 @@ func TestClientTellsAStrangerNothing(t *testing.T) {
 				t.Parallel()
 				dir := sticky(t)
 				path := filepath.Join(dir, "fifo")
-				segment := start(t, as(attacker, fork.Command("segment", keyOf(t, dir), fmt.Sprint(attacker))))
-				segment.says("made")
+				segment := startRole(t, attacker, "made", "segment", keyOf(t, dir).String(), fmt.Sprint(attacker))
 				client := clients(path, dir, flags...)[name]
-				var waiting *process
+				var waiting *suitetest.Process
 				if flags != nil {
-					waiting = start(t, client)
-					waiting.logs("waiting for a server")
+					waiting = suitetest.StartCmd(t, "", client)
+					waiting.Await("waiting for a server")
 				}
-				listener := start(t, as(attacker, fork.Command("listen", path)))
-				listener.says("listening")
+				listener := startRole(t, attacker, "listening", "listen", path)
 				if flags == nil {
-					waiting = start(t, client)
+					waiting = suitetest.StartCmd(t, "", client)
 				}
-				_, stderr := waiting.exits(1)
-				contains(t, stderr, path+" belongs to uid 65533", "nothing was sent")
-				if out, _ := listener.exits(0); out != "heard \"\"\n" {
-					t.Errorf("the attacker %s", out)
-				}
-				if out, _ := segment.exits(0); out != "holds nothing\n" {
-					t.Errorf("the attacker's segment %s", out)
-				}
+				suitetest.Contains(t, waiting.Ends(1), path+" belongs to uid 65533", "nothing was sent")
+				listener.EOF().Prints(`heard ""`)
+				listener.Ends(0)
+				segment.EOF().Prints("holds nothing")
+				segment.Ends(0)
 			})
 		}
 	}
@@ -343,21 +324,17 @@ func TestClientTellsAStrangerNothing(t *testing.T) {
 func TestFIFOOfAnotherUserInDir(t *testing.T) {
 	needRoot(t)
 	t.Parallel()
-	for name, file := range map[string]string{"fifo-client": "fifo.ipc", "shm-client": "shm.fifo"} {
+	for name, file := range map[string]string{"fifo-client": contract.FIFOName, "shm-client": contract.GateName} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := folder(t, victim, 0o1777)
-			segment := start(t, as(attacker, fork.Command("segment", keyOf(t, dir), fmt.Sprint(attacker))))
-			segment.says("made")
-			listener := start(t, as(attacker, fork.Command("listen", filepath.Join(dir, file))))
-			listener.says("listening")
+			segment := startRole(t, attacker, "made", "segment", keyOf(t, dir).String(), fmt.Sprint(attacker))
+			listener := startRole(t, attacker, "listening", "listen", filepath.Join(dir, file))
 			run(t, 1, as(victim, exec.Command(name, "--dir", dir, "secret")), "belongs to uid 65533, not to you (uid 65532)")
-			if out, _ := listener.exits(0); out != "heard \"\"\n" {
-				t.Errorf("the attacker %s", out)
-			}
-			if out, _ := segment.exits(0); out != "holds nothing\n" {
-				t.Errorf("the attacker's segment %s", out)
-			}
+			listener.EOF().Prints(`heard ""`)
+			listener.Ends(0)
+			segment.EOF().Prints("holds nothing")
+			segment.Ends(0)
 		})
 	}
 }
@@ -377,17 +354,17 @@ func TestModeSaysWhoMaySend(t *testing.T) {
 				if name == "shm" {
 					flags = append(flags, "--key-path", dir)
 				}
-				s := start(t, as(attacker, with(server, flags...)))
-				s.logs("waiting for a client")
+				s := suitetest.StartCmd(t, "", as(attacker, with(server, flags...)))
+				s.Await("waiting for a client")
 				if code != 0 {
 					run(t, code, as(victim, with(client, flags...)), "permission denied")
-					s.signal(syscall.SIGTERM)
-					s.exits(143)
+					s.Signal(syscall.SIGTERM)
+					s.Exit(143)
 					return
 				}
 				run(t, code, as(victim, with(client, flags...)))
-				out, _ := s.exits(0)
-				contains(t, out, "hello")
+				suitetest.Contains(t, s.Rest(), "hello")
+				s.Exit(0)
 			})
 		}
 	}
@@ -403,28 +380,22 @@ func TestSegmentMadeByAnotherUser(t *testing.T) {
 			t.Parallel()
 			dir := folder(t, victim, 0o755)
 			// A server with its segment; the attacker's takes its place.
-			server := start(t, as(victim, exec.Command("shm-server", "--keep-alive", "--dir", dir)))
-			server.logs("serving")
-			key, err := sysv.Ftok(dir, 306)
-			if err != nil {
-				t.Fatal(err)
-			}
-			own, err := sysv.Open(key, 0)
+			server := suitetest.StartCmd(t, dir, as(victim, exec.Command("shm-server", "--keep-alive")))
+			server.Await("serving")
+			own, err := sysv.Open(keyOf(t, dir), 0)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if err := own.Remove(); err != nil {
 				t.Fatal(err)
 			}
-			segment := start(t, as(attacker, fork.Command("segment", keyOf(t, dir), fmt.Sprint(owner))))
-			segment.says("made")
+			segment := startRole(t, attacker, "made", "segment", keyOf(t, dir).String(), fmt.Sprint(owner))
 			run(t, 1, as(victim, exec.Command("shm-client", "--dir", dir, "secret")), "to another user", "choose another --proj-id")
 			run(t, 1, as(victim, exec.Command("shm-server", "--dir", dir)), "a segment of another user", "choose another --proj-id")
-			server.signal(syscall.SIGTERM)
-			server.exits(143)
-			if out, _ := segment.exits(0); out != "holds nothing\n" {
-				t.Errorf("the attacker's segment %s", out)
-			}
+			server.Signal(syscall.SIGTERM)
+			server.Exit(143)
+			segment.EOF().Prints("holds nothing")
+			segment.Ends(0)
 		})
 	}
 }
