@@ -129,8 +129,9 @@ func (p *Process) Kill() {
 // Send writes lines to stdin.
 func (p *Process) Send(lines ...string) {
 	p.t.Helper()
+	_ = p.Stdin.SetWriteDeadline(time.Now().Add(Limit))
 	if _, err := p.Stdin.WriteString(strings.Join(lines, "\n") + "\n"); err != nil {
-		p.t.Fatal(err)
+		p.t.Fatalf("stdin of %v: %v; stderr:\n%s", p.Cmd.Args, err, p.Stderr)
 	}
 }
 
