@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/internal/contract"
 )
 
 // outcome is what the programs of a round have said and printed.
@@ -285,7 +287,7 @@ func (o *outcome) message(text string) (client int, l line, whole bool) {
 		}
 		text = text[len(head):]
 	}
-	if text == quit && len(o.clients) > 0 {
+	if text == contract.Quit && len(o.clients) > 0 {
 		l := o.clients[0].lines[len(o.clients[0].lines)-1]
 		return 0, l, l.quit
 	}
@@ -313,7 +315,7 @@ func (o *outcome) torn(text string) bool {
 	}
 	m := textHead.FindStringSubmatch(text)
 	if m == nil {
-		return strings.HasPrefix("0.0", digits.ReplaceAllString(text, "0")) || o.quit && strings.HasPrefix(quit, text)
+		return strings.HasPrefix("0.0", digits.ReplaceAllString(text, "0")) || o.quit && strings.HasPrefix(contract.Quit, text)
 	}
 	client, _ := strconv.Atoi(m[1])
 	seq, _ := strconv.Atoi(m[2])

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/internal/contract"
 )
 
 // plan is what is done in a round. It follows from the seed and the number of
@@ -39,11 +41,11 @@ type mechanism struct {
 }
 
 var (
-	viaFIFO    = mechanism{name: "FIFO", server: []string{"fifo-server"}, client: []string{"fifo-client"}, fifo: "fifo.ipc", longest: 4096, readers: true}
-	viaMailbox = mechanism{name: "Mailbox", server: []string{"shm-server"}, client: []string{"shm-client"}, fifo: "shm.fifo", longest: 4095}
+	viaFIFO    = mechanism{name: "FIFO", server: []string{"fifo-server"}, client: []string{"fifo-client"}, fifo: contract.FIFOName, longest: 4096, readers: true}
+	viaMailbox = mechanism{name: "Mailbox", server: []string{"shm-server"}, client: []string{"shm-client"}, fifo: contract.GateName, longest: 4095}
 	// The ring is small, so that it is often full.
 	viaStream = mechanism{name: "Stream", server: []string{"shm-server", "--stream", "--size", "8192"},
-		client: []string{"shm-client", "--stream", "--quiet"}, fifo: "shm.fifo", longest: 30000, stream: true}
+		client: []string{"shm-client", "--stream", "--quiet"}, fifo: contract.GateName, longest: 30000, stream: true}
 )
 
 // line is a line that a client is fed.
@@ -54,14 +56,11 @@ type line struct {
 	quit   bool
 }
 
-// quit is the text that ends both sides of a mailbox.
-const quit = "quit"
-
 // text is the message, which shows by itself whether it is whole, and whose it
 // is.
 func (l line) text() string {
 	if l.quit {
-		return quit
+		return contract.Quit
 	}
 	head := fmt.Sprintf("%d.%d ", l.client, l.seq)
 	var b strings.Builder

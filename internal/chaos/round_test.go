@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -14,7 +15,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"example.com/ipcsuite/pkg/sysv"
+	"example.com/ipcsuite/internal/contract"
+	"example.com/ipcsuite/internal/suitetest"
 )
 
 func TestFIFO(t *testing.T)    { campaign(t, viaFIFO) }
@@ -68,20 +70,14 @@ type round struct {
 func runRound(t *testing.T, n int, p plan, sum *figures) {
 	r := &round{
 		plan: p, t: t, dir: t.TempDir(),
-		mark:    fmt.Sprintf("%d.%d.%s.%d", os.Getpid(), *seed, p.mechanism.name, n),
-		timeout: time.After(limit),
+		mark:    fmt.Sprintf("CHAOS_ROUND=%d.%d.%s.%d", os.Getpid(), *seed, p.mechanism.name, n),
+		timeout: time.After(suitetest.Limit),
 		fed:     make([]int, p.clients),
 		stopped: map[int]bool{},
 		upset:   map[int]bool{},
 	}
-	if err := os.Chmod(r.dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
 	before := descriptors(os.Getpid())
 	t.Cleanup(func() {
-		for _, pid := range allMarked(r.mark) { // whatever has failed, nothing is to stay
-			kill(pid, r.mark, unix.SIGKILL)
-		}
 		if t.Failed() {
 			r.describe()
 		}
@@ -120,7 +116,7 @@ func (r *round) run() *outcome {
 		args = append(args, "--readers", strconv.Itoa(r.readers))
 	}
 	r.server = start(r.t, r.mark, r.dir, args...)
-	defer r.server.stdin.Close()
+	defer r.server.Stdin.Close()
 	if r.early {
 		r.act()
 		r.awaitEnd(r.server, "the server")
@@ -129,7 +125,7 @@ func (r *round) run() *outcome {
 	}
 	for range r.plan.clients {
 		c := r.startClient()
-		defer c.stdin.Close()
+		defer c.Stdin.Close()
 		r.clients = append(r.clients, c)
 	}
 	r.feedAll()
@@ -152,7 +148,7 @@ func (r *round) feedAll() {
 			r.act()
 			r.calm = i
 		}
-		sizes[i] = r.server.stdout.size()
+		sizes[i] = r.server.stdout.Len()
 		if !r.feed(l.client, l.text()+"\n") {
 			continue
 		}
@@ -169,7 +165,9 @@ func (r *round) feedAll() {
 
 // awaitPrinted waits until line i is printed, behind that many bytes.
 func (r *round) awaitPrinted(i, size int) {
-	if text := r.lines[i].text(); !r.server.stdout.await(size, text+"\n", r.timeout) {
+	text := r.lines[i].text()
+	found := func(stdout []byte) bool { return bytes.Contains(stdout[size:], []byte(text+"\n")) }
+	if !r.server.stdout.Await(r.timeout, found) {
 		r.t.Fatalf("line %d is not printed: %.60q", i, text)
 	}
 }
@@ -201,8 +199,8 @@ func (r *round) feed(client int, text string) bool {
 		case len(r.stopped) > 0:
 			r.goOn() // or nothing might move any more
 		default:
-			_ = c.stdin.SetWriteDeadline(time.Now().Add(limit))
-			n, err := c.stdin.Write(rest)
+			_ = c.Stdin.SetWriteDeadline(time.Now().Add(suitetest.Limit))
+			n, err := c.Stdin.Write(rest)
 			rest = rest[n:]
 			if err != nil && !errors.Is(err, unix.EPIPE) {
 				r.t.Fatalf("client %d takes no more: %v", client, err)
@@ -225,9 +223,9 @@ func (r *round) goOn() {
 }
 
 func (r *round) continueAll() {
-	r.server.stdout.release()
+	r.server.stdout.Release()
 	for pid := range r.stopped {
-		kill(pid, r.mark, unix.SIGCONT)
+		suitetest.SignalMarked(pid, r.mark, unix.SIGCONT)
 	}
 	clear(r.stopped)
 }
@@ -242,10 +240,10 @@ func (r *round) act() action {
 	switch a.who {
 	case stdout:
 		if a.sig == unix.SIGSTOP {
-			r.server.stdout.hold()
+			r.server.stdout.Hold()
 			r.stopped[0] = true
 		} else {
-			r.server.stdout.release()
+			r.server.stdout.Release()
 			delete(r.stopped, 0)
 		}
 		r.did = append(r.did, a)
@@ -296,13 +294,13 @@ func (r *round) act() action {
 // finish ends what is still there, in the order that users would, and has the
 // next server serve.
 func (r *round) finish() {
-	quitFed := r.quit && r.feed(0, quit+"\n")
+	quitFed := r.quit && r.feed(0, contract.Quit+"\n")
 	if quitFed {
-		r.lines = append(r.lines, line{client: 0, seq: len(r.linesOf(0)), size: len(quit), quit: true})
+		r.lines = append(r.lines, line{client: 0, seq: len(r.linesOf(0)), size: len(contract.Quit), quit: true})
 	}
 	r.continueAll()
 	for _, c := range r.clients {
-		c.stdin.Close()
+		c.Stdin.Close()
 	}
 	eager := r.eager && r.ending
 	if eager {
@@ -312,10 +310,10 @@ func (r *round) finish() {
 	for i, c := range r.clients {
 		r.awaitEnd(c, fmt.Sprintf("client %d", i))
 	}
-	hasQuit := quitFed && r.clients[0].state().ExitStatus() == 0
+	hasQuit := quitFed && r.clients[0].Status().ExitStatus() == 0
 	if r.keepAlive && !r.ending && !hasQuit {
 		r.expectNoMoreDescriptors()
-		_ = r.server.cmd.Process.Signal(unix.SIGTERM) // it is there: nothing has ended it
+		_ = r.server.Cmd.Process.Signal(unix.SIGTERM) // it is there: nothing has ended it
 		r.did = append(r.did, action{sig: unix.SIGTERM, who: server})
 	}
 	r.awaitEnd(r.server, "the server")
@@ -327,38 +325,28 @@ func (r *round) finish() {
 // descriptorsAtWork returns how many descriptors the server has open, of which it
 // has one for each reader, once it has started them all.
 func (r *round) descriptorsAtWork() int {
-	for r.mechanism.readers && len(children(r.server.pid())) < r.readers {
-		select {
-		case <-r.timeout:
-			r.t.Fatalf("the server does not start %d readers", r.readers)
-		case <-time.After(time.Millisecond):
-		}
+	if r.mechanism.readers {
+		suitetest.Eventually(r.t, fmt.Sprintf("the server has %d readers", r.readers), func() bool {
+			return len(suitetest.Children(r.server.PID())) >= r.readers
+		})
 	}
-	return descriptors(r.server.pid())
+	return descriptors(r.server.PID())
 }
 
 // expectNoMoreDescriptors waits until the server has no more descriptors open than
 // it had before the faults. It may be about to replace a reader.
 func (r *round) expectNoMoreDescriptors() {
-	for {
-		n := descriptors(r.server.pid())
-		if n <= r.fds {
-			return
-		}
-		select {
-		case <-r.timeout:
-			r.t.Fatalf("the server has %d descriptors open, and had %d", n, r.fds)
-		case <-time.After(time.Millisecond):
-		}
-	}
+	suitetest.Eventually(r.t, fmt.Sprintf("the server has %d descriptors, as before the faults", r.fds), func() bool {
+		return descriptors(r.server.PID()) <= r.fds
+	})
 }
 
 // awaitEnd waits for the end of a process and of all that it has started.
 func (r *round) awaitEnd(p *process, what string) {
 	r.t.Helper()
-	r.await(p.ended, what+" has ended")
-	r.await(p.stdout.ended, "all that have the stdout of "+what+" have ended")
-	r.await(p.stderr.ended, "all that have the stderr of "+what+" have ended")
+	r.await(p.Reaped(), what+" has ended")
+	r.await(p.stdout.Ended(), "all that have the stdout of "+what+" have ended")
+	r.await(p.Stderr.Ended(), "all that have the stderr of "+what+" have ended")
 }
 
 func (r *round) await(event <-chan struct{}, what string) {
@@ -366,109 +354,53 @@ func (r *round) await(event <-chan struct{}, what string) {
 	select {
 	case <-event:
 	case <-r.timeout:
-		r.t.Fatalf("not within %v: %s", limit, what)
+		r.t.Fatalf("not within %v: %s", suitetest.Limit, what)
 	}
 }
 
 // expectServes checks that the next start works at once.
 func (r *round) expectServes() {
-	_, err := os.Lstat(filepath.Join(r.dir, r.mechanism.fifo))
-	left := err == nil || len(segments(r.dir)) > 0
-	if left && !r.server.state().Signaled() {
-		r.t.Errorf("the server (%v) has left %v", r.server.cmd.ProcessState, leftovers(r.dir))
-	}
-	s := start(r.t, r.mark, r.dir, r.mechanism.server...)
-	s.stdin.Close()
-	const text = "still alive?"
-	c := r.startClient()
-	if _, err := c.stdin.WriteString(text + "\n"); err != nil {
+	segments, err := suitetest.Segments(r.dir, projID)
+	if err != nil {
 		r.t.Error(err)
 	}
-	c.stdin.Close()
+	_, err = os.Lstat(filepath.Join(r.dir, r.mechanism.fifo))
+	left := err == nil || len(segments) > 0
+	if left && !r.server.Status().Signaled() {
+		r.t.Errorf("the server (%v) has left %v", r.server.Cmd.ProcessState, suitetest.Leftovers(r.dir, projID))
+	}
+	s := start(r.t, r.mark, r.dir, r.mechanism.server...)
+	s.EOF()
+	const text = "still alive?"
+	c := r.startClient()
 	r.t.Cleanup(func() {
 		if r.t.Failed() {
-			r.t.Logf("the next server:\n%s\nthe next client:\n%s", s.stderr.string(), c.stderr.string())
+			r.t.Logf("the next server:\n%s\nthe next client:\n%s", s.Stderr, c.Stderr)
 		}
 	})
+	c.Send(text)
+	c.EOF()
 	r.awaitEnd(c, "the next client")
 	r.awaitEnd(s, "the next server")
-	if !c.state().Exited() || c.state().ExitStatus() != 0 {
-		r.t.Errorf("the next client: %v", c.cmd.ProcessState)
+	if !c.Status().Exited() || c.Status().ExitStatus() != 0 {
+		r.t.Errorf("the next client: %v", c.Cmd.ProcessState)
 	}
-	if !s.state().Exited() || s.state().ExitStatus() != 0 || strings.Count(s.stdout.string(), text) != 1 {
-		r.t.Errorf("the next server: %v, and has printed:\n%s", s.cmd.ProcessState, s.stdout.string())
+	if !s.Status().Exited() || s.Status().ExitStatus() != 0 || strings.Count(s.stdout.String(), text) != 1 {
+		r.t.Errorf("the next server: %v, and has printed:\n%s", s.Cmd.ProcessState, s.stdout.String())
 	}
-	if tookOver := strings.Contains(s.stderr.string(), "that a dead server had left"); tookOver != left {
+	if tookOver := strings.Contains(s.Stderr.String(), "that a dead server had left"); tookOver != left {
 		r.t.Errorf("took over what was left: %v, want %v", tookOver, left)
 	}
 }
 
 // expectNothingLeft checks that nothing is left of the round.
 func (r *round) expectNothingLeft(descriptorsBefore int) {
-	for _, fault := range append(leftovers(r.dir), leftRunning(r.mark)...) {
+	for _, fault := range append(suitetest.Leftovers(r.dir, projID), suitetest.LeftRunning(r.mark)...) {
 		r.t.Error(fault)
 	}
 	if after := descriptors(os.Getpid()); after > descriptorsBefore {
 		r.t.Errorf("the test itself has %d descriptors open, %d before the round", after, descriptorsBefore)
 	}
-}
-
-// leftovers says what programs have left behind.
-func leftovers(dir string) (faults []string) {
-	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) > 0 {
-		faults = append(faults, fmt.Sprintf("left in --dir: %v (%v)", entries, err))
-	}
-	for _, s := range segments(dir) {
-		faults = append(faults, "left: segment "+s)
-	}
-	return append(faults, locksOn(dir)...)
-}
-
-// leftRunning says which processes of a round there still are.
-func leftRunning(mark string) (faults []string) {
-	for _, pid := range allMarked(mark) {
-		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		faults = append(faults, fmt.Sprintf("left: process %d, %q", pid, cmdline))
-	}
-	return faults
-}
-
-// segments returns the segments that a server with that --dir has made.
-func segments(dir string) (found []string) {
-	key, err := sysv.Ftok(dir, projID)
-	if err != nil {
-		return []string{err.Error()}
-	}
-	list, err := sysv.List()
-	if err != nil {
-		return []string{err.Error()}
-	}
-	for _, s := range list {
-		if s.Key == key {
-			found = append(found, s.String())
-		}
-	}
-	return found
-}
-
-// locksOn says who has dir locked, as far as /proc/locks shows it.
-func locksOn(dir string) (faults []string) {
-	var st unix.Stat_t
-	if err := unix.Stat(dir, &st); err != nil {
-		return []string{err.Error()}
-	}
-	file := fmt.Sprintf(" %02x:%02x:%d ", unix.Major(st.Dev), unix.Minor(st.Dev), st.Ino)
-	locks, err := os.ReadFile("/proc/locks")
-	if err != nil {
-		return []string{err.Error()}
-	}
-	for lock := range strings.Lines(string(locks)) {
-		if strings.Contains(lock, file) {
-			faults = append(faults, "left: lock "+lock)
-		}
-	}
-	return faults
 }
 
 // describe logs all that there is to know of a round that failed.
@@ -480,12 +412,14 @@ func (r *round) describe() {
 		r.t.Logf("after %d lines and %v: %v (index %d)", a.at, a.delay, a, a.index)
 	}
 	r.t.Logf("of these done: %v", r.did)
-	r.t.Logf("server:\n%s", r.server.stderr.string())
+	r.t.Logf("server:\n%s", r.server.Stderr)
 	for i, c := range r.clients {
-		r.t.Logf("client %d, fed %d lines:\n%s", i, r.fed[i], c.stderr.string())
+		r.t.Logf("client %d, fed %d lines:\n%s", i, r.fed[i], c.Stderr)
 	}
-	if file := filepath.Join(os.TempDir(), "chaos-stdout."+r.mark); os.Getenv("CHAOS_KEEP") != "" {
-		_ = os.WriteFile(file, []byte(r.server.stdout.string()), 0o600)
+	if os.Getenv("CHAOS_KEEP") != "" {
+		_, round, _ := strings.Cut(r.mark, "=")
+		file := filepath.Join(os.TempDir(), "chaos-stdout."+round)
+		_ = os.WriteFile(file, []byte(r.server.stdout.String()), 0o600)
 		r.t.Logf("stdout is in %s", file)
 	}
 }
@@ -499,8 +433,8 @@ var (
 
 // outcome collects what the programs have said.
 func (r *round) outcome() *outcome {
-	o := &outcome{plan: r.plan, stdout: r.server.stdout.string()}
-	log := r.server.stderr.string()
+	o := &outcome{plan: r.plan, stdout: r.server.stdout.String()}
+	log := r.server.Stderr.String()
 	o.server.end = endOf(r.server)
 	if m := notPrinted.FindStringSubmatch(log); m != nil {
 		o.server.lost = number(m[1])
@@ -529,7 +463,7 @@ func (r *round) outcome() *outcome {
 	}
 	for i, c := range r.clients {
 		e := clientEnd{end: endOf(c), fed: r.fed[i], lines: r.linesOf(i)}
-		log := c.stderr.string()
+		log := c.Stderr.String()
 		e.gone = strings.Contains(log, "server has gone")
 		if m := undelivered.FindStringSubmatch(log); m != nil {
 			e.counted, e.lost, e.total = true, number(m[1]), number(m[2])
@@ -557,7 +491,7 @@ func (r *round) linesOf(client int) (lines []line) {
 }
 
 func endOf(p *process) (e end) {
-	s := p.state()
+	s := p.Status()
 	if s.Signaled() {
 		e.killed = s.Signal()
 	}

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"example.com/ipcsuite/internal/contract"
+	"example.com/ipcsuite/internal/suitetest"
 	"example.com/ipcsuite/pkg/sysv"
 )
 
@@ -179,10 +181,10 @@ func expectFound(t *testing.T, o *outcome, want string) {
 
 // And so is whatever is left behind.
 func TestLeftoversAreFound(t *testing.T) {
-	dir, mark := t.TempDir(), fmt.Sprintf("leftovers.%d", os.Getpid())
+	dir, mark := t.TempDir(), fmt.Sprintf("CHAOS_ROUND=leftovers.%d", os.Getpid())
 	expect := func(want string) {
 		t.Helper()
-		found := append(leftovers(dir), leftRunning(mark)...)
+		found := append(suitetest.Leftovers(dir, projID), suitetest.LeftRunning(mark)...)
 		if want == "" && len(found) > 0 || want != "" && (len(found) != 1 || !strings.Contains(found[0], want)) {
 			t.Errorf("found %q, want %q", found, want)
 		}
@@ -195,9 +197,9 @@ func TestLeftoversAreFound(t *testing.T) {
 	}
 	expect("")
 
-	fifo := filepath.Join(dir, "fifo.ipc")
+	fifo := filepath.Join(dir, contract.FIFOName)
 	must(unix.Mkfifo(fifo, 0o600))
-	expect("fifo.ipc")
+	expect(contract.FIFOName)
 	must(os.Remove(fifo))
 
 	key, err := sysv.Ftok(dir, projID)
@@ -217,7 +219,7 @@ func TestLeftoversAreFound(t *testing.T) {
 	r, w, err := os.Pipe()
 	must(err)
 	cmd := exec.Command("cat")
-	cmd.Env, cmd.Stdin = append(os.Environ(), marker+"="+mark), r
+	cmd.Env, cmd.Stdin = append(os.Environ(), mark), r
 	must(cmd.Start())
 	must(r.Close())
 	expect(fmt.Sprintf("process %d", cmd.Process.Pid))

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/internal/suitetest"
 )
 
 // How a soak loads the machine: that little, so that it can run beside other work.
@@ -30,12 +32,7 @@ func TestSoak(t *testing.T) {
 	if *soak == 0 {
 		t.Skip("runs with -soak DURATION")
 	}
-	s := &soaking{t: t, mark: fmt.Sprintf("soak.%d", os.Getpid()), series: map[string][]sample{}}
-	t.Cleanup(func() {
-		for _, pid := range allMarked(s.mark) { // whatever has failed, nothing is to stay
-			kill(pid, s.mark, unix.SIGKILL)
-		}
-	})
+	s := &soaking{t: t, mark: fmt.Sprintf("CHAOS_ROUND=soak.%d", os.Getpid()), series: map[string][]sample{}}
 	s.serve(viaFIFO, soakFIFOClients, "fifo-server", "--keep-alive", "--readers", strconv.Itoa(soakReaders))
 	s.serve(viaMailbox, soakBoxClients, "shm-server", "--keep-alive")
 	s.run(*soak)
@@ -61,7 +58,7 @@ type soaked struct {
 	t         *testing.T
 	mechanism mechanism
 	dir       string
-	process   *process
+	process   *suitetest.Process
 	printed   chan struct{} // closed when nothing more is printed
 	clients   []*soakClient
 	served    int // clients so far
@@ -80,12 +77,8 @@ type soakClient struct {
 // serve starts a server and its clients.
 func (s *soaking) serve(m mechanism, clients int, args ...string) {
 	d := &soaked{t: s.t, mechanism: m, dir: s.t.TempDir(), printed: make(chan struct{}), outstanding: map[string]bool{}}
-	if err := os.Chmod(d.dir, 0o700); err != nil {
-		s.t.Fatal(err)
-	}
-	var stdout *os.File
-	d.process, stdout = launch(s.t, s.mark, d.dir, args...)
-	go d.watch(stdout)
+	d.process = launch(s.t, s.mark, d.dir, args...)
+	go d.watch()
 	for range clients {
 		d.clients = append(d.clients, d.newClient(s.mark))
 	}
@@ -103,10 +96,9 @@ func (d *soaked) newClient(mark string) *soakClient {
 }
 
 // watch compares what is printed with what was fed.
-func (d *soaked) watch(stdout *os.File) {
+func (d *soaked) watch() {
 	defer close(d.printed)
-	defer stdout.Close()
-	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+	for lines := bufio.NewScanner(d.process.Stdout); lines.Scan(); {
 		text := lines.Text()
 		if d.mechanism.readers {
 			text = text[len(readerHead.FindString(text)):]
@@ -128,23 +120,7 @@ func (d *soaked) feed(c *soakClient) {
 	d.mu.Lock()
 	d.outstanding[l.text()] = true
 	d.mu.Unlock()
-	_ = c.stdin.SetWriteDeadline(time.Now().Add(limit))
-	if _, err := fmt.Fprintln(c.stdin, l.text()); err != nil {
-		d.t.Fatalf("%s, client %d: %v\n%s", d.mechanism.name, c.id, err, c.stderr.string())
-	}
-}
-
-// leave ends a client, which has to say that all is well.
-func (d *soaked) leave(c *soakClient) {
-	c.stdin.Close()
-	select {
-	case <-c.ended:
-	case <-time.After(limit):
-		d.t.Fatalf("%s, client %d does not end", d.mechanism.name, c.id)
-	}
-	if code := c.state().ExitStatus(); code != 0 {
-		d.t.Errorf("%s, client %d: exit code %d\n%s", d.mechanism.name, c.id, code, c.stderr.string())
-	}
+	c.Send(l.text())
 }
 
 // run feeds the clients, replaces every second one from time to time, and takes
@@ -161,7 +137,7 @@ func (s *soaking) run(duration time.Duration) {
 			for i, c := range d.clients {
 				// Not all at once.
 				if i%2 == 1 && time.Since(c.born) > soakLife+time.Duration(i)*time.Second {
-					d.leave(c)
+					c.EOF().Exit(0)
 					c = d.newClient(s.mark)
 					d.clients[i] = c
 				}
@@ -179,25 +155,20 @@ func (s *soaking) run(duration time.Duration) {
 func (s *soaking) end() {
 	for _, d := range s.servers {
 		for _, c := range d.clients {
-			d.leave(c)
+			c.EOF().Exit(0)
 		}
-		if err := d.process.cmd.Process.Signal(unix.SIGTERM); err != nil {
-			s.t.Error(err)
-		}
-		<-d.process.ended
+		d.process.Signal(unix.SIGTERM)
+		d.process.Exit(128 + int(unix.SIGTERM))
 		<-d.printed
-		if code := d.process.state().ExitStatus(); code != 128+int(unix.SIGTERM) {
-			s.t.Errorf("%s: exit code %d\n%s", d.mechanism.name, code, d.process.stderr.string())
-		}
 		if len(d.outstanding) > 0 {
 			s.t.Errorf("%s: %d messages are not printed", d.mechanism.name, len(d.outstanding))
 		}
-		for _, fault := range leftovers(d.dir) {
+		for _, fault := range suitetest.Leftovers(d.dir, projID) {
 			s.t.Error(fault)
 		}
 		s.t.Logf("%s: %d messages of %d clients, each printed once", d.mechanism.name, d.count, d.served)
 	}
-	for _, fault := range leftRunning(s.mark) {
+	for _, fault := range suitetest.LeftRunning(s.mark) {
 		s.t.Error(fault)
 	}
 }
@@ -219,15 +190,15 @@ func (s *soaking) sample(at time.Duration) {
 		fmt.Fprintf(&row, "  %s %.1f/%d", name, float64(a.rss)/1024, a.fds)
 	}
 	for _, d := range s.servers {
-		add(d.process.cmd.Args[0], d.process.pid())
+		add(d.process.Cmd.Args[0], d.process.PID())
 		if d.mechanism.readers {
-			for i, pid := range children(d.process.pid()) {
+			for i, pid := range suitetest.Children(d.process.PID()) {
 				add(fmt.Sprintf("reader%d", i), pid)
 			}
 		}
 		for i, c := range d.clients {
 			if i%2 == 0 { // those that stay
-				add(fmt.Sprintf("%s%d", d.mechanism.client[0], i), c.pid())
+				add(fmt.Sprintf("%s%d", d.mechanism.client[0], i), c.PID())
 			}
 		}
 		d.mu.Lock()
