@@ -11,20 +11,16 @@ package chapter
 
 import (
 	"bytes"
-	"context"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
-)
 
-// limit is how long a command may take: so that a fault shows as a failure.
-const limit = 30 * time.Second
+	"example.com/ipcsuite/internal/suitetest"
+)
 
 // Mask replaces what differs from one run or machine to another.
 type Mask struct{ Pattern, With string }
@@ -64,11 +60,7 @@ func Run(t *testing.T, file string, masks ...Mask) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(t.TempDir(), "run")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	r := &runner{dir: dir, masks: masks}
+	r := &runner{dir: suitetest.Dir(t), home: t.TempDir(), masks: masks}
 	for _, s := range Sessions(string(text)) {
 		r.run(t, s)
 	}
@@ -76,42 +68,29 @@ func Run(t *testing.T, file string, masks ...Mask) {
 }
 
 type runner struct {
-	dir   string
-	masks []Mask
-
-	server  *exec.Cmd // nil: none runs
-	session Session   // the server's
-	printed *output
+	dir, home string // $IPC_DIR, and where the commands are typed
+	masks     []Mask
+	server    *process // nil: none runs
 }
 
-// output is what a process has printed so far.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+// process is a session's command at work.
+type process struct {
+	*suitetest.Process
+	session Session
+	printed *suitetest.Output
 }
 
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
-
-func (r *runner) command(t *testing.T, line string) *exec.Cmd {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, "bash", "-c", line)
-	cmd.Dir = filepath.Dir(r.dir)
-	// Other programs speak English then.
-	cmd.Env = append(os.Environ(), "IPC_DIR="+r.dir, "LC_ALL=C")
-	cmd.WaitDelay = time.Second // where a process that is left holds stdout
+func (r *runner) command(line string) *exec.Cmd {
+	cmd := exec.Command("bash", "-c", line)
+	cmd.Dir = r.home
+	cmd.Env = append(os.Environ(), "IPC_DIR="+r.dir, "LC_ALL=C") // other programs speak English then
 	return cmd
+}
+
+func (r *runner) start(t *testing.T, s Session) *process {
+	t.Helper()
+	p := suitetest.StartCmd(t, "", r.command(s.Command))
+	return &process{p, s, suitetest.Collect(p.Stdout)}
 }
 
 // ownServer is in commands that have a server of their own beside a client.
@@ -130,67 +109,52 @@ func (r *runner) run(t *testing.T, s Session) {
 	if ownServer.MatchString(s.Command) {
 		r.endServer(t) // where one before it has not quite ended
 	}
-	out := new(output)
-	cmd := r.command(t, s.Command)
-	cmd.Stdout = out
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	for _, line := range s.Typed {
-		_, _ = stdin.Write([]byte(line + "\n")) // a client that is gone prints too little
-	}
-	if n := len(s.Typed); n > 0 && r.server != nil {
-		for end := time.Now().Add(limit); !strings.Contains(r.printed.String(), s.Typed[n-1]); time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("$ %s\nthe server has not printed %q:\n%s", s.Command, s.Typed[n-1], r.printed)
-			}
+	p := r.start(t, s)
+	if n := len(s.Typed); n > 0 {
+		p.Send(s.Typed...)
+		hasLast := func(text []byte) bool { return bytes.Contains(text, []byte(s.Typed[n-1])) }
+		if r.server != nil && !r.server.printed.Await(time.After(suitetest.Limit), hasLast) {
+			t.Fatalf("$ %s\nthe server has not printed %q:\n%s", s.Command, s.Typed[n-1], r.server.printed)
 		}
 	}
-	_ = stdin.Close() // nothing is buffered
-	_ = cmd.Wait()    // what it prints tells
-	r.compare(t, s, out.String(), false)
+	p.EOF()
+	r.end(t, p, false)
 }
 
 func (r *runner) startServer(t *testing.T, s Session) {
 	t.Helper()
-	r.session, r.printed = s, new(output)
-	r.server = r.command(t, "exec "+s.Command)
-	r.server.Stdout = r.printed
-	if err := r.server.Start(); err != nil {
-		t.Fatal(err)
-	}
+	r.server = r.start(t, s)
 	name, _, _ := strings.Cut(s.Command, " ")
-	for end := time.Now().Add(limit); r.command(t, name+" health 2>/dev/null").Run() != nil; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("$ %s\nit does not serve:\n%s", s.Command, r.printed)
-		}
-	}
+	suitetest.Eventually(t, s.Command+" serves", func() bool { return r.command(name+" health").Run() == nil })
 }
 
 func (r *runner) endServer(t *testing.T) {
 	t.Helper()
-	if r.server == nil {
-		return
+	if r.server != nil {
+		r.end(t, r.server, true)
+		r.server = nil
 	}
-	_ = r.server.Wait() // what it prints tells
-	r.server = nil
-	r.compare(t, r.session, r.printed.String(), true)
 }
 
-func (r *runner) compare(t *testing.T, s Session, printed string, anyOrder bool) {
+// end waits for the end of a command, and compares what it has printed with the chapter.
+func (r *runner) end(t *testing.T, p *process, anyOrder bool) {
 	t.Helper()
-	got, want := r.masked(strings.Split(printed, "\n")), r.masked(s.Output)
+	timeout := time.After(suitetest.Limit)
+	for _, end := range []<-chan struct{}{p.Reaped(), p.printed.Ended()} {
+		select {
+		case <-end:
+		case <-timeout:
+			t.Fatalf("$ %s\ndoes not end, and has printed\n%s", p.session.Command, p.printed)
+		}
+	}
+	got, want := r.masked(strings.Split(p.printed.String(), "\n")), r.masked(p.session.Output)
 	if anyOrder {
 		slices.Sort(got)
 		slices.Sort(want)
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("$ %s\nprints\n%s\nwhich is, masked,\n%s\nand the chapter says\n%s",
-			s.Command, printed, strings.Join(got, "\n"), strings.Join(want, "\n"))
+			p.session.Command, p.printed, strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 
