@@ -1,6 +1,6 @@
 // Package suitetest runs the suite's binaries in tests, as users run them.
 //
-//   - [Main] builds them (build.go).
+//   - [Main] builds them, or with [MainAs] the test binary is them (build.go).
 //   - [Start] starts one, and a [Process] is talked to through its stdin, stdout and
 //     stderr (process.go, output.go).
 //   - [Dir] is a folder in which server and client meet, and [Clean] checks that they
@@ -23,6 +23,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
 )
 
 // Limit is how long a test waits for what must happen, so that a fault shows as a
@@ -78,6 +80,22 @@ func run(m *testing.M, flags, env, binaries []string) int {
 		code = 1
 	}
 	return code
+}
+
+// MainAs is for TestMain where commands need what only the tests have. Under the name of
+// a command, which is found in PATH, the test binary is that command. Otherwise it runs
+// the tests of m. MainAs does not return.
+func MainAs(m *testing.M, commands map[string]func()) {
+	testscript.Main(tests{m}, commands)
+}
+
+// tests runs those of m in a clean environment. A command keeps the environment that its
+// test gives it: for a command testscript.Main does not call Run.
+type tests struct{ *testing.M }
+
+func (m tests) Run() int {
+	CleanEnvironment()
+	return m.M.Run()
 }
 
 // CleanEnvironment takes away what the binaries would obey of the user's own
