@@ -2,7 +2,6 @@ package main
 
 import (
 	"os"
-	"path/filepath"
 	"testing"
 
 	"example.com/ipcsuite/internal/chapter"
@@ -14,17 +13,6 @@ func TestReadme(t *testing.T) {
 	if _, err := proc.Kcmp(self, self); err != nil {
 		t.Skipf("NOT TESTED: the chapter shows kcmp(2), which is forbidden here: %v", err)
 	}
-	bin := t.TempDir()
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	// TestMain sees by this name that pipe-demo is called.
-	if err := os.Symlink(program, filepath.Join(bin, "pipe-demo")); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
-	t.Setenv("GORACE", quickExit)
 	chapter.Run(t, "README.md",
 		chapter.Mask{Pattern: `\b(pid :|[Pp]rocess |reader |writer |thread |descriptor |inode )\d+`, With: "${1}N"},
 		chapter.Mask{Pattern: `\b(inodes|processes) \d+(,| and) \d+`, With: "$1 N, N"},
