@@ -4,17 +4,14 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// limit is how long a test waits for what must happen: so that a fault shows as
-// a failure, not as a test that hangs.
-const limit = time.Minute
+	"example.com/ipcsuite/internal/suitetest"
+)
 
 func newBench(t *testing.T, cpu string, messages int) *bench {
 	t.Helper()
@@ -26,17 +23,14 @@ func newBench(t *testing.T, cpu string, messages int) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := filepath.Join(t.TempDir(), "ipc")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { mustBeEmpty(t, dir) })
+	dir := suitetest.Dir(t)
+	t.Cleanup(func() { suitetest.Clean(t, dir) })
 	return &bench{stderr: os.Stderr, cpus: cpus, dir: dir, ringSize: 1 << 14, messages: messages}
 }
 
 func limited(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeoutCause(t.Context(), limit, errors.New("it hangs"))
+	ctx, cancel := context.WithTimeoutCause(t.Context(), suitetest.Limit, errors.New("it hangs"))
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -137,7 +131,7 @@ func startTestPair(t *testing.T, ctx context.Context, m mechanism) *pair {
 		t.Fatal(err)
 	}
 	t.Cleanup(pr.stop)
-	mustBeEmpty(t, b.dir) // when they have met, names are not needed any more
+	suitetest.Clean(t, b.dir) // when they have met, names are not needed any more
 	return pr
 }
 

@@ -3,15 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"example.com/ipcsuite/internal/chapter"
+	"example.com/ipcsuite/internal/suitetest"
 	"example.com/ipcsuite/pkg/fork"
 )
 
@@ -19,23 +16,13 @@ import (
 // where ipc-bench starts one, which then knows faulty mechanisms too.
 func TestMain(m *testing.M) {
 	fork.Dispatch(roles(append(mechanisms(), faulty()...)))
-	for _, e := range os.Environ() { // the user's own would be obeyed
-		name, _, _ := strings.Cut(e, "=")
-		if asCommand := filepath.Base(os.Args[0]) == "ipc-bench"; !asCommand && strings.HasPrefix(name, "IPC_") {
-			_ = os.Unsetenv(name)
-		}
-	}
-	// The race detector would hold every process for a second at its exit.
-	_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
-	testscript.Main(m, map[string]func(){"ipc-bench": main})
+	suitetest.MainAs(m, map[string]func(){"ipc-bench": main})
 }
 
-// The scripts have a folder in $IPC_DIR, which they must leave empty.
+// The scripts must leave $IPC_DIR empty.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
-		RequireExplicitExec: true,
+	suitetest.Scripts(t, testscript.Params{
 		Condition: func(name string) (bool, error) {
 			if name != "cross" {
 				return false, fmt.Errorf("no condition %q", name)
@@ -44,31 +31,14 @@ func TestScripts(t *testing.T) {
 			return len(allowed) > 1, err
 		},
 		Setup: func(env *testscript.Env) error {
-			dir := filepath.Join(env.WorkDir, "ipc")
-			env.Setenv("IPC_DIR", dir)
-			env.Setenv("GORACE", os.Getenv("GORACE"))
-			env.Defer(func() { mustBeEmpty(t, dir) })
-			return os.Mkdir(dir, 0o700)
+			env.Defer(func() { suitetest.Clean(t, env.Getenv("IPC_DIR")) })
+			return nil
 		},
 	})
 }
 
-func mustBeEmpty(t *testing.T, dir string) {
-	t.Helper()
-	left, err := os.ReadDir(dir)
-	if err != nil {
-		t.Error(err)
-	}
-	for _, file := range left {
-		t.Errorf("left in the folder: %s", file.Name())
-	}
-}
-
 func TestReadme(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("bash"); err != nil {
-		t.Fatal(err)
-	}
 	chapter.Run(t, "README.md",
 		chapter.Mask{Pattern: `\d+(\.\d+)? (ns|µs|ms|s)\b`, With: "N"},
 		chapter.Mask{Pattern: `takes \d+\.\d times`, With: "takes N times"},
