@@ -78,7 +78,7 @@ func named(t *testing.T) maker {
 func none(int) (r, w *os.File, err error) { return nil, nil, unix.EMFILE }
 
 func TestAnExperimentFailsWhereThePipeBehavesOtherwise(t *testing.T) {
-	t.Setenv("GORACE", quickExit)
+	t.Parallel()
 	for _, test := range []struct {
 		kind, name, seen string
 		newPipe          maker
@@ -119,7 +119,7 @@ func TestAnExperimentFailsWhereThePipeBehavesOtherwise(t *testing.T) {
 }
 
 func TestAnExperimentThatHangsFails(t *testing.T) {
-	t.Setenv("GORACE", quickExit)
+	t.Parallel()
 	tr := onPipes(pipe.New)
 	tr.limit = 500 * time.Millisecond
 	s := look(t, tr.see(func(l *lab) (string, bool) {
@@ -133,7 +133,7 @@ func TestAnExperimentThatHangsFails(t *testing.T) {
 }
 
 func TestASignalEndsAnExperiment(t *testing.T) {
-	t.Setenv("GORACE", quickExit)
+	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := command.SignalError{Signal: unix.SIGINT}
 	var out strings.Builder
@@ -154,7 +154,7 @@ func TestASignalEndsAnExperiment(t *testing.T) {
 }
 
 func TestASignalEndsAPeerThatHasNotYetAnswered(t *testing.T) {
-	t.Setenv("GORACE", quickExit)
+	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cause := command.SignalError{Signal: unix.SIGINT}
 	cancel(cause) // so that a peer is killed as soon as it is started
@@ -165,7 +165,7 @@ func TestASignalEndsAPeerThatHasNotYetAnswered(t *testing.T) {
 }
 
 func TestAPeerThatDiesIsReported(t *testing.T) {
-	t.Setenv("GORACE", quickExit)
+	t.Parallel()
 	s := look(t, onPipes(pipe.New).see(func(l *lab) (string, bool) {
 		r, _ := l.pipe(0)
 		p := l.peer(r)
@@ -180,7 +180,7 @@ func TestAPeerThatDiesIsReported(t *testing.T) {
 }
 
 func TestALookThatIsForbiddenIsToldOnce(t *testing.T) {
-	t.Setenv("GORACE", quickExit)
+	t.Parallel()
 	s := look(t, onPipes(pipe.New).see(func(l *lab) (string, bool) {
 		p := l.peer()
 		p.wait()

@@ -23,10 +23,6 @@ func TestMain(m *testing.M) {
 	suitetest.MainAs(m, map[string]func(){"pipe-demo": main, "pipe-demo-nonblocking": mainOnOtherPipes})
 }
 
-// quickExit, as GORACE, keeps the race detector from holding every process for
-// a second at its exit, which is longer than the parent waits for its child.
-const quickExit = "atexit_sleep_ms=0"
-
 func TestScripts(t *testing.T) {
 	suitetest.Scripts(t, testscript.Params{
 		Condition: func(name string) (bool, error) {
