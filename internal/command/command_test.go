@@ -345,6 +345,7 @@ func TestLogWaitsForStderrUntilTheEnd(t *testing.T) {
 	cancel()
 	log.Notice().Msg("nobody reads this")
 	log.Notice().Msg("nor this")
+	fmt.Fprintln(log.Lines(), "nor what --explain shows")
 }
 
 func TestSignalsCancelTheContextAndAreItsCause(t *testing.T) {

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -10,9 +11,9 @@ import (
 )
 
 // SizeFlag is a flag that holds a number of bytes, for [Size] to read. value is its
-// default, "" if it has none.
+// default, "" for any size.
 func SizeFlag(name, value, usage string) cli.Flag {
-	return &cli.StringFlag{Name: name, Value: value, DefaultText: value, Usage: usage + ", with k or M for KiB or MiB"}
+	return &cli.StringFlag{Name: name, Value: value, DefaultText: cmp.Or(value, "any"), Usage: usage}
 }
 
 // Size returns the bytes that a [SizeFlag] holds, 0 if it is empty. A number below least
