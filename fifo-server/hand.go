@@ -15,8 +15,8 @@ type hands struct {
 	ledger *ledger
 }
 
-// hand is what one reader has in hand: the messages that it says it holds, and one
-// that it may have read and had no time to speak of before it was killed.
+// hand is what one reader holds: the messages that it says it holds, and one that it may
+// have read and not yet counted when it is killed.
 type hand struct {
 	slot *slot
 	buf  []byte
@@ -64,9 +64,8 @@ func (s *slot) holds() (n uint64, expects bool) {
 	return held >> 1, held&1 != 0
 }
 
-// empty returns how many messages a reader that has ended had in hand, and leaves
-// none there. Of a reader that was killed while it printed, some of them may be
-// printed.
+// empty returns how many messages a reader that has ended held, and leaves none there. If
+// the reader was killed while it printed, some of them may be printed.
 func (h hand) empty() uint64 {
 	n, expects := h.slot.holds()
 	h.slot.hold(0)

@@ -163,7 +163,8 @@ func (l *copyLab) move(ctx context.Context, mechanism string, size int) (moveRec
 	return rec, err
 }
 
-// count has the pair move the messages, of so many bytes together, under observation.
+// count has the pair move the messages, which have that many bytes together, and counts
+// their calls and copies.
 func (rec *moveRecord) count(pr *pair, bytes int) error {
 	var tracers []*tracer
 	for _, end := range pr.ends {

@@ -23,7 +23,7 @@ import (
 
 const peerRole = "peer"
 
-// order is one system call that a peer is told to make.
+// order is one system call for a peer to make.
 type order struct {
 	Do   verb
 	FD   int
@@ -207,12 +207,11 @@ func (p *peer) wait() syscall.WaitStatus {
 	return p.cmd.ProcessState.Sys().(syscall.WaitStatus) // on Linux it is one
 }
 
-// obey is what a peer runs: it makes one call after another, as it is told on
-// standard input, and answers on standard output. It answers twice: before the
-// call, so that whoever then sees the thread asleep knows that it no longer
-// waits for orders, and after it. The first answer of all is the thread's id.
-// Both ways each value stands for itself, in JSON, so that a peer that has executed
-// its program anew can go on.
+// obey is the role of a peer: it reads orders from standard input, one call each, and
+// answers on standard output. It answers twice, before the call and after it: a thread
+// that is seen asleep after the first answer no longer waits for orders. The first answer
+// of all is the thread's id. Each value is in JSON and stands for itself, so that a peer
+// that has executed its program anew can go on.
 //
 // The end of the orders, which is also the end of the parent, ends it; a peer
 // that is blocked in a call is killed, by [lab.close] or by package fork.

@@ -76,8 +76,8 @@ func readAhead(s *streamer) error {
 	return a.err
 }
 
-// send is what each goroutine does. Who commits is the one that closes a gap. So
-// none has to wait for another, unless that has fallen behind by all of the ring.
+// send is the loop of each goroutine. The one that closes a gap commits, so none waits for
+// another, unless that has fallen behind by all of the ring.
 func (a *ahead) send() {
 	for {
 		space, at := a.take()

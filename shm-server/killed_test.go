@@ -85,7 +85,7 @@ func TestStreamingClientKilled(t *testing.T) {
 	}
 }
 
-// What a killed client has put into the ring is delivered.
+// The bytes that a killed client has put into the ring are delivered.
 func TestWhatAKilledClientHasSentIsDelivered(t *testing.T) {
 	dir, server, client := newStream(t)
 	server.Stop()

@@ -77,7 +77,7 @@ func feed(p *suitetest.Process, text []byte) {
 	}()
 }
 
-// awaitTokens waits until there are so many tokens in the FIFO.
+// awaitTokens waits until the FIFO holds that many tokens.
 func awaitTokens(t *testing.T, dir string, want int) {
 	t.Helper()
 	const size = 4

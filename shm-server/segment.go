@@ -140,7 +140,7 @@ func attached(pid, shmid int) bool {
 }
 
 // lockTime is how long the lock of the key path is waited for. Other servers keep
-// it for microseconds; but whoever may read the file may lock it, for good.
+// it for microseconds; but everyone who may read the file may lock it, without end.
 const lockTime = 5 * time.Second
 
 // lock takes the flock(2) of a file or folder, and returns what gives it back.

@@ -192,7 +192,7 @@ func (s *server) free(inbox *mailbox.Reader) error {
 	return err
 }
 
-// printLast prints what is in the mailbox when the server is told to end.
+// printLast prints what is in the mailbox when a signal has come.
 func (s *server) printLast(ctx context.Context, inbox *mailbox.Reader) error {
 	why := context.Cause(ctx)
 	text, err := inbox.TryPeek()
@@ -214,8 +214,8 @@ func (s *server) print(text []byte) error {
 	return err
 }
 
-// notPrinted counts the message that waits, which is the one in hand. Its client
-// counts it too.
+// notPrinted adds to why whether a message is in the slot. It is the one being printed,
+// and its client counts it too.
 func (s *server) notPrinted(why error) error {
 	return fmt.Errorf("%w: messages not printed: %d", why, s.pending())
 }

@@ -227,7 +227,7 @@ func explainSegment(out io.Writer, i sysv.Info, origin string) error {
 	})
 }
 
-// inPages says how much memory holds so many bytes.
+// inPages says in how many pages that many bytes are.
 func inPages(bytes int64) string {
 	page := int64(os.Getpagesize())
 	n := (bytes + page - 1) / page

@@ -1,6 +1,6 @@
 // Package contract is what a server and its clients must agree on to meet: the names
 // of their FIFOs, the key of the segment, and the words that mean something to both
-// sides. What the two sides of a stream agree on is in package transfer.
+// sides. Package transfer is the same for --stream.
 package contract
 
 import (

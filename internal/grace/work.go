@@ -2,9 +2,8 @@
 // from ending: a write(2) to a full pipe, a read(2) from a terminal. Other processes can
 // block such a call for as long as they like.
 //
-// The work goes on for a while after the process is told to end. Then it is left behind
-// in its call, and what it has counted is final: see [Work]. [Write] and [Lines] are for
-// single lines.
+// The work goes on for a while after a signal. Then it is left behind in its call, and its
+// counts are final: see [Work]. [Write] and [Lines] are for single lines.
 package grace
 
 import (
@@ -14,8 +13,8 @@ import (
 	"time"
 )
 
-// A process that is told to end must be gone within a second. Work may go on for Period
-// of it, and what is only begun after that for Rest.
+// A process must be gone within a second of a signal. Work may go on for Period of it, and
+// work that begins after that for Rest.
 const (
 	Period = 700 * time.Millisecond
 	Rest   = 200 * time.Millisecond

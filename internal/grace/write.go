@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lastWords is how long a file may take nothing when the process is told to end.
+// lastWords is how long after a signal a file may take nothing.
 const lastWords = 50 * time.Millisecond
 
 // Write writes text to out, for as long as that takes. When ctx is done and out takes

@@ -49,7 +49,7 @@
 // token before it looks at the slot, which can then hold the next text, or half
 // of it.
 //
-// Whoever may write to the segment may do so at any moment. The Reader copies
+// Every process that may write to the segment may do so at any moment. The Reader copies
 // each byte once and looks only at the copy; the worst that it returns is a text
 // that nobody has sent.
 //
