@@ -2,39 +2,32 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/urfave/cli/v2"
 
+	"example.com/ipcsuite/internal/client"
 	"example.com/ipcsuite/internal/command"
 	"example.com/ipcsuite/internal/contract"
-	"example.com/ipcsuite/pkg/fifo"
 	"example.com/ipcsuite/pkg/sysv"
 )
 
-// healthCommand looks at both halves of what a client needs.
+// healthCommand succeeds if a live server serves the FIFO, and there is the segment that a
+// client needs too.
 func healthCommand(_ context.Context, env *command.Env, c *cli.Context) error {
 	path, err := contract.Gate(c)
 	if err != nil {
 		return err
 	}
-	err = fifo.Live(path)
-	var live *fifo.LiveError
-	switch {
-	case err == nil:
-		return fmt.Errorf("FIFO %s: no process serves it: start shm-server", path)
-	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%w: start shm-server", err)
-	case !errors.As(err, &live):
+	pids, err := client.Server{Name: "shm-server", Path: path}.Live()
+	if err != nil {
 		return err
 	}
 	_, info, err := serverSegment(c)
 	if err != nil {
 		return err
 	}
-	env.Log.Debug().Ints("pids", live.PIDs).Int("shmid", info.ID).Msg("alive")
+	env.Log.Debug().Ints("pids", pids).Int("shmid", info.ID).Msg("alive")
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"example.com/ipcsuite/internal/grace"
 	"example.com/ipcsuite/internal/proc"
 	"example.com/ipcsuite/pkg/fifo"
 	"example.com/ipcsuite/pkg/sysv"
@@ -153,7 +154,7 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 	if !info.IsDir() && !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("key path %s: neither a file nor a folder: name another with --key-path", path)
 	}
-	// Should it be a FIFO by now, this does not block.
+	// If the path names a FIFO by now, this does not block.
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("key path: %w", err)
@@ -161,26 +162,22 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, lockTime,
 		fmt.Errorf("for %v by now: %w: lslocks(8) shows which; end it, or choose another --key-path", lockTime, unix.EBUSY))
 	defer cancel()
-	locked := make(chan error)
-	go func() {
+	var work grace.Work
+	left, err := work.Run(ctx, 0, func() error {
+		work.Unlock()
+		defer work.Lock()
 		err := unix.Flock(int(file.Fd()), unix.LOCK_EX)
 		for errors.Is(err, unix.EINTR) {
 			err = unix.Flock(int(file.Fd()), unix.LOCK_EX)
 		}
-		select {
-		case locked <- err:
-		case <-ctx.Done(): // nobody waits any more
-			file.Close()
-		}
-	}()
-	select {
-	case err = <-locked:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("another process keeps %s locked: %w", path, context.Cause(ctx))
-	}
-	if err != nil {
+		return os.NewSyscallError("flock", err)
+	})
+	switch {
+	case left: // and the file with it, until this process ends
+		return nil, fmt.Errorf("another process keeps %s locked: %w", path, err)
+	case err != nil:
 		file.Close()
-		return nil, fmt.Errorf("lock %s: %w", path, os.NewSyscallError("flock", err))
+		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	return func() { file.Close() }, nil
 }

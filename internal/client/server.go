@@ -3,7 +3,9 @@ package client
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -57,6 +59,22 @@ func (s Server) Open(ctx context.Context, log *command.Log) (*fifo.Writer, error
 		return nil, err
 	}
 	return w, nil
+}
+
+// Live returns the processes that serve the FIFO, as far as they can be seen, and fails if
+// there are none. It does not open the FIFO, so nobody takes the caller for a peer.
+func (s Server) Live() (pids []int, err error) {
+	err = fifo.Live(s.Path)
+	var live *fifo.LiveError
+	switch {
+	case errors.As(err, &live):
+		return live.PIDs, nil
+	case err == nil:
+		return nil, fmt.Errorf("FIFO %s: no process serves it: start %s", s.Path, s.Name)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w: start %s", err, s.Name)
+	}
+	return nil, err
 }
 
 // mustBeTrusted looks at who made the FIFO. In a folder to which everybody may
