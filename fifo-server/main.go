@@ -7,10 +7,10 @@
 // the readers see the end of file and all ends.
 //
 // The order of the steps is that of serve in server.go, and stop.go is how it ends. What
-// a reader does is in reader.go, and how it prints in printer.go. The memory that all of
-// them have in common (shared.go) tells what is lost with a reader that is killed:
-// ledger.go, hand.go. The health check is in health.go, and what --explain shows in
-// explain.go.
+// a reader does is in reader.go, how it prints in printer.go, and what it does when its
+// server was killed in orphan.go. The memory that all of them have in common (shared.go)
+// tells what is lost with a reader that is killed: ledger.go, hand.go. The health check
+// is in health.go, and what --explain shows in explain.go.
 package main
 
 import (

@@ -38,7 +38,7 @@ func readMessages(ctx context.Context, args []string) int {
 	r, err := openReader(args[0], args[1])
 	code := readFailed
 	if err == nil {
-		stopWithServer(ctx, r.messages)
+		stopWhenOrphaned(ctx, r.messages)
 		code, err = r.run()
 	}
 	if err != nil && code != printFailed { // which the server reports, once

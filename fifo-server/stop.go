@@ -11,17 +11,6 @@ import (
 	"example.com/ipcsuite/pkg/fifo"
 )
 
-// A reader sleeps in read(2), which only a message ends. So both those who stop readers
-// send each of them one: the server in its stop, and the reader itself, in
-// stopWithServer, when the server was killed.
-
-// stopWithServer stops a reader when its server has died, which ends ctx. Messages that
-// it is given at that moment are printed: the stop comes behind them in the FIFO. Where
-// the stop cannot be sent, the grace of package fork ends the reader.
-func stopWithServer(ctx context.Context, messages *fifo.SharedReader) {
-	context.AfterFunc(ctx, func() { _ = messages.StopOne(context.WithoutCancel(ctx)) })
-}
-
 // stop ends the readers, after they have printed what is in the FIFO by now,
 // and by force if that takes too long. It returns why.
 func (s *server) stop(why error) error {

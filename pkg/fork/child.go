@@ -6,7 +6,6 @@ import (
 	"math"
 	"os"
 	"os/signal"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,9 +22,6 @@ type Role func(ctx context.Context, args []string) int
 
 // Roles maps the names that [Command] takes to what they run.
 type Roles map[string]Role
-
-// grace is how long a role has to return after its parent has died.
-const grace = time.Second
 
 // Dispatch makes main the entry point of all roles. Call it before anything else
 // in main: before flags are parsed, files opened or goroutines started.
@@ -69,25 +65,4 @@ func Dispatch(roles Roles) {
 	signal.Notify(make(chan os.Signal, 1), unix.SIGINT, unix.SIGHUP, unix.SIGPIPE)
 
 	os.Exit(role(untilOrphaned(t.parent), os.Args[1:]))
-}
-
-// untilOrphaned returns a context that is cancelled when the process parent has
-// died, and makes sure that this process then ends.
-func untilOrphaned(parent int) context.Context {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	term := make(chan os.Signal, 1)
-	signal.Notify(term, unix.SIGTERM)
-	go func() {
-		// An orphan is given its new parent before the parent-death signal is
-		// sent, so one look after each signal is enough. The look before the
-		// first is for a parent that died before Notify. A signal that finds the
-		// channel full is not lost: the look that follows comes after it.
-		for unix.Getppid() == parent {
-			<-term
-		}
-		cancel(fmt.Errorf("parent process %d has died", parent))
-		time.Sleep(grace)
-		os.Exit(128 + int(unix.SIGTERM))
-	}()
-	return ctx
 }
