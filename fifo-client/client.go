@@ -18,7 +18,7 @@ type sender struct {
 	server client.Server
 	input  client.Input
 
-	evidence *evidence // nil without --explain
+	evidence evidence
 	fifo     *fifo.Writer
 
 	work                  grace.Work // guards the counts, of messages

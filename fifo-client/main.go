@@ -18,6 +18,7 @@ import (
 	"example.com/ipcsuite/internal/client"
 	"example.com/ipcsuite/internal/command"
 	"example.com/ipcsuite/internal/contract"
+	"example.com/ipcsuite/internal/explain"
 )
 
 func main() {
@@ -56,9 +57,7 @@ func sendCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 		return err
 	}
 	s := &sender{env: env, server: server, input: input}
-	if c.Bool("explain") {
-		s.evidence = &evidence{out: env.Log.Lines(), path: server.Path}
-	}
+	s.evidence = evidence{Evidence: explain.If(c.Bool("explain"), env.Log.Lines()), path: server.Path}
 	if err := s.open(ctx); err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"slices"
 
@@ -13,61 +12,39 @@ import (
 	"example.com/ipcsuite/pkg/fork"
 )
 
-// evidence prints, after each step of the server, what the kernel shows of it. Without
-// --explain there is none, and its methods do nothing.
+// evidence prints what the kernel shows of each step of the server, with --explain.
 type evidence struct {
-	out  io.Writer // standard error
+	*explain.Evidence
+
 	path string
 	fifo proc.Object // what every end of the FIFO refers to
 	own  []proc.FD   // the server's, when it had made the FIFO
 }
 
 // made is after mkfifo(3) and the first open(2).
-func (e *evidence) made() {
-	if e == nil {
-		return
-	}
-	var err error
-	e.fifo, err = proc.ObjectAt(e.path)
-	if err != nil {
-		explain.Print(e.out, fmt.Sprintf("FIFO %s: cannot be seen: %v", e.path, explain.Reason(err)))
-		return
-	}
-	e.own, _ = e.fifo.Ends(os.Getpid()) // Holders says why it cannot see them
-	explain.Print(e.out, explain.Node(e.fifo))
-	explain.Print(e.out, explain.Holders(e.fifo, os.Getpid())...)
-}
+func (e *evidence) made() { e.fifo, e.own, _ = e.FIFO(e.path) }
 
 // keptOpen is when the server holds a write end too, so that no client is the
 // last.
-func (e *evidence) keptOpen() {
-	if e != nil {
-		explain.Print(e.out, explain.Holders(e.fifo, os.Getpid())...)
-	}
-}
+func (e *evidence) keptOpen() { e.Holders(e.fifo, os.Getpid()) }
 
 // clientCame is when somebody has opened the FIFO for writing. The server
 // opened the same inode, and yet each of the two has a description of its own.
 func (e *evidence) clientCame() {
-	if e == nil {
+	if !e.Wanted() {
 		return
 	}
 	theirs := slices.DeleteFunc(e.fifo.AllEnds(), func(end proc.FD) bool { return end.PID == os.Getpid() })
 	if len(e.own) == 0 || len(theirs) == 0 {
-		explain.Print(e.out, "the client cannot be seen: it has left by now, or /proc does not show its descriptors "+
-			"(which takes the same user, or CAP_SYS_PTRACE, and the same PID namespace)")
+		e.Print("the client cannot be seen: it has left by now, or /proc does not show its descriptors " + explain.Access)
 		if len(e.own) > 0 {
 			e.openedTwice(e.own[0])
 		}
 		return
 	}
-	seen := map[int]bool{}
-	for _, end := range theirs {
-		if !seen[end.PID] {
-			seen[end.PID] = true
-			explain.Print(e.out, explain.Holders(e.fifo, end.PID)...)
-			explain.Print(e.out, explain.Description(e.own[0], end))
-		}
+	for _, end := range explain.OnePerProcess(theirs) {
+		e.Holders(e.fifo, end.PID)
+		e.Description(e.own[0], end)
 	}
 }
 
@@ -79,13 +56,13 @@ func (e *evidence) openedTwice(first proc.FD) {
 		return // somebody has removed it
 	}
 	defer unix.Close(fd)
-	explain.Print(e.out, explain.Description(first, proc.FD{PID: os.Getpid(), FD: fd}))
+	e.Description(first, proc.FD{PID: os.Getpid(), FD: fd})
 }
 
 // hold keeps the readers from the end of file, at which they end, until release is
 // called: so that there is something to look at also when the client has left.
 func (e *evidence) hold() (release func()) {
-	if e == nil {
+	if !e.Wanted() {
 		return func() {}
 	}
 	fd, err := unix.Open(e.path, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
@@ -97,21 +74,15 @@ func (e *evidence) hold() (release func()) {
 
 // inherited is when a reader runs, with the descriptor that it was given.
 func (e *evidence) inherited(reader int, shared *os.File) {
-	if e == nil {
-		return
-	}
-	explain.Print(e.out, explain.Description(
-		proc.FD{PID: reader, FD: fork.FD(0)},
-		proc.FD{PID: os.Getpid(), FD: int(shared.Fd())},
-	))
+	e.Inherited(reader, fork.FD(0), shared)
 }
 
 // removed is after unlink(2).
 func (e *evidence) removed() {
-	if e == nil {
+	if !e.Wanted() {
 		return
 	}
 	_, err := os.Lstat(e.path)
-	explain.Print(e.out, fmt.Sprintf("after unlink(2), lstat(2) of the path says: %v", err))
-	explain.Print(e.out, explain.Holders(e.fifo, os.Getpid())...)
+	e.Print(fmt.Sprintf("after unlink(2), lstat(2) of the path says: %v", err))
+	e.Holders(e.fifo, os.Getpid())
 }

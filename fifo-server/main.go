@@ -21,6 +21,7 @@ import (
 
 	"example.com/ipcsuite/internal/command"
 	"example.com/ipcsuite/internal/contract"
+	"example.com/ipcsuite/internal/explain"
 	"example.com/ipcsuite/pkg/fork"
 )
 
@@ -88,9 +89,7 @@ func serveCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 		readers:   c.Int("readers"),
 		keepAlive: c.Bool("keep-alive"),
 		pipeSize:  pipeSize,
-	}
-	if c.Bool("explain") {
-		s.evidence = &evidence{out: env.Log.Lines(), path: path}
+		evidence:  evidence{Evidence: explain.If(c.Bool("explain"), env.Log.Lines()), path: path},
 	}
 	return s.serve(ctx)
 }

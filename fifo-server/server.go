@@ -27,8 +27,8 @@ type server struct {
 	mode      fs.FileMode
 	readers   int
 	keepAlive bool
-	pipeSize  int       // 0: large if allowed
-	evidence  *evidence // nil without --explain
+	pipeSize  int // 0: large if allowed
+	evidence  evidence
 
 	fifo   *fifo.FIFO
 	shared *os.File // the read end that the readers inherit

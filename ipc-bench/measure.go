@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"example.com/ipcsuite/internal/explain"
 )
 
 // rounds is into how many parts a measurement is divided, so that one can see by
@@ -24,9 +26,9 @@ type bench struct {
 	cpus     pinning
 	dir      string
 	ringSize int
-	messages int           // of each measurement; 0: as many as take duration
-	duration time.Duration // of each measurement
-	explain  bool          // what the two ends have in common
+	messages int               // of each measurement; 0: as many as take duration
+	duration time.Duration     // of each measurement
+	evidence *explain.Evidence // of what the two ends have in common
 }
 
 // row is what one mechanism does with messages of one size.
@@ -72,9 +74,7 @@ func (b *bench) row(ctx context.Context, m mechanism, size int) (row, error) {
 		return r, fmt.Errorf("%s, %d bytes: %w", m.name, size, err)
 	}
 	defer pr.stop()
-	if b.explain {
-		pr.showShared(b.stderr, fmt.Sprintf("%s, %s", m.name, sizeText(size)))
-	}
+	pr.showShared(b.evidence, fmt.Sprintf("%s, %s", m.name, sizeText(size)))
 	r.nearCPUs, r.farCPUs = pr.ends[0].self.CPUs, pr.ends[len(pr.ends)-1].self.CPUs
 	if r.trips, err = b.trips(pr); err == nil {
 		r.flow, err = b.flow(pr)

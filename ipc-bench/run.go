@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/internal/command"
+	"example.com/ipcsuite/internal/explain"
 	"example.com/ipcsuite/internal/rundir"
 )
 
@@ -47,7 +48,7 @@ func runCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 
 // settingsOf reads the flags. Its errors are mistakes of the user's.
 func settingsOf(env *command.Env, c *cli.Context) (*settings, error) {
-	b := &bench{stderr: env.Stderr, dir: c.String("dir"), messages: c.Int("messages"), duration: c.Duration("duration"), explain: c.Bool("explain")}
+	b := &bench{stderr: env.Stderr, dir: c.String("dir"), messages: c.Int("messages"), duration: c.Duration("duration"), evidence: explain.If(c.Bool("explain"), env.Stderr)}
 	s := &settings{bench: b, mechanisms: mechanisms(), revision: c.App.Version}
 	var err error
 	if names := c.String("mechanism"); names != "" {
@@ -112,7 +113,7 @@ func outputsOf(c *cli.Context) ([]output, error) {
 
 func (s *settings) run(ctx context.Context, env *command.Env) error {
 	bar := &progress{}
-	if !s.bench.explain { // whose lines show how far it is
+	if !s.bench.evidence.Wanted() { // whose lines show how far it is
 		bar = newProgress(env.Stderr, len(s.sizes)*len(s.mechanisms))
 	}
 	defer bar.end()

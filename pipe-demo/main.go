@@ -22,6 +22,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"example.com/ipcsuite/internal/command"
+	"example.com/ipcsuite/internal/explain"
 	"example.com/ipcsuite/internal/finding"
 	"example.com/ipcsuite/pkg/fork"
 	"example.com/ipcsuite/pkg/pipe"
@@ -96,9 +97,7 @@ func runCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 		interval: c.Duration("interval"),
 		text:     c.String("message"),
 	}
-	if c.Bool("explain") {
-		p.evidence = &evidence{out: env.Log.Lines()}
-	}
+	p.evidence.Evidence = explain.If(c.Bool("explain"), env.Log.Lines())
 	switch longest := len(p.message(max(0, p.count-1))); {
 	case p.count < 0:
 		return command.UsageErrorf("--count %d: want 0 or more", p.count)

@@ -23,7 +23,7 @@ type parent struct {
 	count    int
 	interval time.Duration
 	text     string
-	evidence *evidence // nil without --explain
+	evidence evidence
 
 	child  *exec.Cmd
 	exited chan struct{} // closed once the child is reaped

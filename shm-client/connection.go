@@ -29,7 +29,7 @@ type connection struct {
 	size   int  // that the segment must have; 0: any
 	stream bool // there must be a ring in it
 
-	evidence *evidence // nil without --explain
+	evidence evidence
 
 	gate *fifo.Writer
 	slot *sysv.Segment   // attached, or nil
@@ -124,7 +124,7 @@ func (c *connection) attach(segment *sysv.Segment, owner int) (err error) {
 			return notThere(err)
 		}
 		c.slot = segment
-		c.evidence.attached(segment)
+		c.evidence.Attached(segment) // the server has the memory at another address
 	}
 	if err := c.mustBeOfKind(c.slot); err != nil {
 		return mismatch{fmt.Errorf("FIFO %s: %w", c.server.Path, err)}

@@ -25,6 +25,7 @@ import (
 	"example.com/ipcsuite/internal/client"
 	"example.com/ipcsuite/internal/command"
 	"example.com/ipcsuite/internal/contract"
+	"example.com/ipcsuite/internal/explain"
 	"example.com/ipcsuite/internal/transfer"
 )
 
@@ -123,9 +124,7 @@ func senderOf(env *command.Env, c *cli.Context) (s *sender, err error) {
 // connectionOf reads the flags that lead to the server.
 func connectionOf(env *command.Env, c *cli.Context) (to connection, err error) {
 	to.env = env
-	if c.Bool("explain") {
-		to.evidence = &evidence{out: env.Log.Lines()}
-	}
+	to.evidence.Evidence = explain.If(c.Bool("explain"), env.Log.Lines())
 	if to.size, err = command.Size(c, "size", 1); err != nil {
 		return to, err
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"unsafe"
 
@@ -14,73 +13,50 @@ import (
 	"example.com/ipcsuite/pkg/sysv"
 )
 
-// evidence prints, after each step of the server, what the kernel shows of it. Without
-// --explain there is none, and its methods do nothing.
+// evidence prints what the kernel shows of each step of the server, with --explain.
 type evidence struct {
-	out io.Writer // standard error
-	met bool      // a client
-}
+	*explain.Evidence
 
-func (e *evidence) print(lines ...string) {
-	if e != nil {
-		explain.Print(e.out, lines...)
-	}
+	met bool // a client
 }
 
 // madeKey is after ftok(3).
-func (e *evidence) madeKey(parts sysv.KeyParts) { e.print(parts.String()) }
+func (e *evidence) madeKey(parts sysv.KeyParts) { e.Print(parts.String()) }
 
 // created is after shmget(2): a segment to which no address leads.
 func (e *evidence) created(s *sysv.Segment) {
-	if e == nil {
-		return
-	}
-	e.print(
-		fmt.Sprintf("key %v was asked for and shmid %d given: by the key others find the segment, by the id all further calls name it", s.Key(), s.ID()),
-		explain.Segment(s.ID()))
+	e.Print(fmt.Sprintf("key %v was asked for and shmid %d given: by the key others find the segment, by the id all further calls name it", s.Key(), s.ID()))
+	e.Segment(s)
 }
 
 // attached is after shmat(2): the same row, and now a place in memory too.
 func (e *evidence) attached(s *sysv.Segment) {
-	if e == nil {
-		return
+	if e.Wanted() {
+		e.Attached(s)
+		e.Print(userSpace())
 	}
-	e.print(explain.Segment(s.ID()))
-	_ = s.Use(func(mem []byte) error { // it is attached
-		e.print(explain.Place("segment", uintptr(unsafe.Pointer(&mem[0])))...)
-		return nil
-	})
-	e.print(userSpace())
 }
 
 // full is when a client says that a text is in the slot, and waits until it has
 // been taken: so it has the segment attached.
 func (e *evidence) full(s *sysv.Segment) {
-	if e == nil || e.met {
-		return
+	if !e.met {
+		e.met = true
+		e.Segment(s)
 	}
-	e.met = true
-	e.print(explain.Segment(s.ID()))
 }
 
 // left is when no more is read. What was written last is there all the same, and
 // behind its NUL what a longer text before it has left.
 func (e *evidence) left(s *sysv.Segment) {
-	if e == nil {
+	if !e.Wanted() {
 		return
 	}
 	_ = s.Use(func(mem []byte) error { // it is attached
 		first := bytes.TrimRight(bytes.Clone(mem[:min(len(mem), 24)]), "\x00")
-		e.print(fmt.Sprintf("segment %d still begins with %q: reading takes nothing out", s.ID(), first))
+		e.Print(fmt.Sprintf("segment %d still begins with %q: reading takes nothing out", s.ID(), first))
 		return nil
 	})
-}
-
-// row is after shmdt(2), and again after shmctl(2) with IPC_RMID.
-func (e *evidence) row(s *sysv.Segment) {
-	if e != nil {
-		e.print(explain.Segment(s.ID()))
-	}
 }
 
 // userSpace finds the end of what a process can map, by trying: pages below

@@ -27,6 +27,7 @@ import (
 
 	"example.com/ipcsuite/internal/command"
 	"example.com/ipcsuite/internal/contract"
+	"example.com/ipcsuite/internal/explain"
 	"example.com/ipcsuite/internal/transfer"
 )
 
@@ -109,9 +110,7 @@ func serveCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 		report:    c.IsSet("sync"),
 		sum:       !c.Bool("no-checksum"),
 	}
-	if c.Bool("explain") {
-		s.evidence = &evidence{out: env.Log.Lines()}
-	}
+	s.evidence.Evidence = explain.If(c.Bool("explain"), env.Log.Lines())
 	var err error
 	if s.mode, err = command.Mode(c); err != nil {
 		return err

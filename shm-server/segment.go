@@ -71,7 +71,7 @@ func (s *server) removeSegment() {
 			log.Warn().Err(err).Msg("the segment stays attached")
 		}
 	}
-	s.evidence.row(s.slot)
+	s.evidence.Segment(s.slot)
 	err := s.slot.Remove()
 	switch {
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EIDRM):
@@ -82,7 +82,7 @@ func (s *server) removeSegment() {
 		return
 	}
 	log.Notice().Int("shmid", s.slot.ID()).Msg("detached and removed segment")
-	s.evidence.row(s.slot)
+	s.evidence.Segment(s.slot)
 }
 
 // removeStale removes the segment that has the key, if it is the caller's and

@@ -23,11 +23,11 @@ type server struct {
 	mode      fs.FileMode
 	fifoPath  string
 	keepAlive bool
-	sync      string    // what --sync says
-	report    bool      // count in any case, as --sync was given
-	stream    bool      // a stream instead of messages
-	sum       bool      // with a checksum, of a stream
-	evidence  *evidence // nil without --explain
+	sync      string // what --sync says
+	report    bool   // count in any case, as --sync was given
+	stream    bool   // a stream instead of messages
+	sum       bool   // with a checksum, of a stream
+	evidence  evidence
 
 	slot *sysv.Segment
 	fifo *fifo.FIFO
@@ -143,7 +143,7 @@ func (s *server) printAll(ctx context.Context, inbox *mailbox.Reader) error {
 	defer s.reportTally()
 	defer s.evidence.left(s.slot)
 	for printed := 0; ; {
-		if s.evidence != nil && s.gate.Await() == nil { // or Peek says why not
+		if s.evidence.Wanted() && s.gate.Await() == nil { // or Peek says why not
 			s.evidence.full(s.slot)
 		}
 		text, err := inbox.Peek()

@@ -84,7 +84,7 @@ func (s *server) streamEnded(ctx context.Context, err error, total transfer.Tota
 }
 
 func (s *server) writeAll(in *ring.Reader, counter *transfer.Counter) error {
-	if s.evidence != nil {
+	if s.evidence.Wanted() {
 		if _, err := in.Peek(); err == nil { // or WriteTo says why not
 			s.evidence.full(s.slot)
 		}

@@ -11,24 +11,10 @@ package explain
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 
 	"golang.org/x/sys/unix"
 )
-
-// Prefix starts every line of evidence.
-const Prefix = "  ⇒ "
-
-// Print writes evidence, a line each. Commands pass their standard error:
-// standard output carries data, which in some of them is any bytes at all, and
-// on a terminal the two come out in order, as neither is buffered.
-func Print(w io.Writer, lines ...string) {
-	for _, line := range lines {
-		// In one write, so that lines of several processes do not mix.
-		_, _ = io.WriteString(w, Prefix+line+"\n")
-	}
-}
 
 // unseen says what could not be seen, and why.
 func unseen(what string, err error) string {

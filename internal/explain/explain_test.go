@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -18,12 +17,13 @@ import (
 
 	"example.com/ipcsuite/internal/explain"
 	"example.com/ipcsuite/internal/proc"
+	"example.com/ipcsuite/internal/suitetest"
 )
 
 func TestPrintPrefixesEveryLine(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder
-	explain.Print(&out, "one", "two")
+	explain.If(true, &out).Print("one", "two")
 	if got, want := out.String(), "  ⇒ one\n  ⇒ two\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -37,6 +37,14 @@ func newPipe(t *testing.T) (r, w *os.File) {
 	}
 	t.Cleanup(func() { r.Close(); w.Close() })
 	return r, w
+}
+
+// startOn starts a process that reads the pipe.
+func startOn(t *testing.T, r *os.File) *suitetest.Process {
+	t.Helper()
+	cat := exec.Command("cat")
+	cat.Stdin = r
+	return suitetest.StartCmd(t, "", cat)
 }
 
 func object(t *testing.T, fd int) proc.Object {
@@ -61,23 +69,17 @@ func TestBothEndsOfAPipeAreOneObject(t *testing.T) {
 func TestHoldersNamesTheDescriptorsOfEachProcess(t *testing.T) {
 	t.Parallel()
 	r, w := newPipe(t)
-	child := exec.Command("cat")
-	child.Stdin = r
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
+	child := startOn(t, r)
 	pipe := object(t, int(r.Fd()))
-	lines := explain.Holders(pipe, os.Getpid(), child.Process.Pid)
+	lines := explain.Holders(pipe, os.Getpid(), child.PID())
 	wantLine(t, lines[0], fmt.Sprintf(`^process %d has pipe:\[\d+\] open: descriptor \d+ \((read|write) end\), descriptor \d+ \((read|write) end\)$`, os.Getpid()))
-	wantLine(t, lines[1], fmt.Sprintf(`^process %d has pipe:\[\d+\] open: descriptor 0 \(read end\)$`, child.Process.Pid))
+	wantLine(t, lines[1], fmt.Sprintf(`^process %d has pipe:\[\d+\] open: descriptor 0 \(read end\)$`, child.PID()))
 
 	w.Close()
 	r.Close()
 	wantLine(t, explain.Holders(pipe, os.Getpid())[0], `does not have pipe:\[\d+\] open$`)
-	if err := child.Wait(); err != nil {
-		t.Fatal(err)
-	}
-	wantLine(t, explain.Holders(pipe, child.Process.Pid)[0], `cannot be seen: .*no such file.*has ended`)
+	child.Exit(0)
+	wantLine(t, explain.Holders(pipe, child.PID())[0], `cannot be seen: .*no such file.*has ended`)
 }
 
 func TestFIFOHasAnInodeAndNoBlocks(t *testing.T) {
@@ -102,23 +104,13 @@ func TestFIFOHasAnInodeAndNoBlocks(t *testing.T) {
 func TestDescriptionTellsAnInheritedDescriptorFromASecondOpen(t *testing.T) {
 	t.Parallel()
 	r, _ := newPipe(t)
-	child := exec.Command("cat")
-	child.Stdin = r
-	stdin, err := child.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = child.Process.Kill(); _, _ = io.Copy(io.Discard, stdin); _ = child.Wait() }()
 	again, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", r.Fd()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer again.Close()
 
-	inherited := proc.FD{PID: child.Process.Pid, FD: 0}
+	inherited := proc.FD{PID: startOn(t, r).PID(), FD: 0}
 	mine := proc.FD{PID: os.Getpid(), FD: int(r.Fd())}
 	second := proc.FD{PID: os.Getpid(), FD: int(again.Fd())}
 	switch order, err := proc.Kcmp(mine, inherited); {
@@ -137,7 +129,11 @@ func TestDescriptionTellsAnInheritedDescriptorFromASecondOpen(t *testing.T) {
 
 func TestDescriptionSaysWhatItCouldNotSee(t *testing.T) {
 	t.Parallel()
-	gone := proc.FD{PID: endedProcess(t), FD: 0}
+	ended := exec.Command("true")
+	if err := ended.Run(); err != nil {
+		t.Fatal(err)
+	}
+	gone := proc.FD{PID: ended.Process.Pid, FD: 0}
 	wantLine(t, explain.Description(gone, gone), `^whether descriptor 0 of process \d+ and .* cannot be seen: kcmp`)
 }
 
@@ -171,13 +167,8 @@ func TestWaitingFindsTheThreadThatReads(t *testing.T) {
 	wantLine(t, line, fmt.Sprintf(`^process %[1]d: (thread %[1]d is asleep \(state S\) in read\(fd 0\), kernel function \w*pipe_read$|where its threads sleep: cannot be seen)`, child.Process.Pid))
 
 	stdin.Close()
-	state := fmt.Sprintf("/proc/%d/status", child.Process.Pid)
-	for text := ""; !strings.Contains(text, "State:\tZ"); { // until it has ended
-		raw, err := os.ReadFile(state)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text = string(raw)
+	if err := unix.Waitid(unix.P_PID, child.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
 	}
 	wantLine(t, explain.Waiting(t.Context(), child.Process.Pid, "read", 0), "has ended")
 	if err := child.Wait(); err != nil {
@@ -193,19 +184,26 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 	wantLine(t, explain.Waiting(ctx, os.Getpid(), "read", 0), "no thread was seen")
 }
 
-func TestThreadSaysWhereItSleepsAsFarAsTheKernelTells(t *testing.T) {
+func TestAThreadIsAsleepAsFarAsTheKernelTells(t *testing.T) {
 	t.Parallel()
-	for want, thread := range map[string]proc.Thread{
-		"thread 7 is asleep (state S) in read(fd 3), kernel function anon_pipe_read": {ID: 7, State: "S", Call: "read(fd 3)", Where: "anon_pipe_read"},
-		"thread 7 is asleep (state S) in read(fd 3)":                                 {ID: 7, State: "S", Call: "read(fd 3)"},
-		"thread 7 is asleep (state S), kernel function pipe_wait":                    {ID: 7, State: "S", Where: "pipe_wait"},
-		"thread 7 is asleep (state S) in read(fd 30)":                                {ID: 7, State: "S", Call: "read(fd 30)"},
-		"thread 7 is asleep (state S), kernel function futex_do_wait":                {ID: 7, State: "S", Where: "futex_do_wait"},
-		"thread 7 is asleep (state S)":                                               {ID: 7, State: "S"},
-		"thread 7 is not asleep (state R)":                                           {ID: 7, State: "R"},
+	for _, test := range []struct {
+		thread proc.Thread
+		want   bool
+		text   string
+	}{
+		{proc.Thread{ID: 7, State: "S", Call: "read(fd 3)", Where: "anon_pipe_read"}, true, "thread 7 is asleep (state S) in read(fd 3), kernel function anon_pipe_read"},
+		{proc.Thread{ID: 7, State: "S", Call: "read(fd 3)"}, true, "thread 7 is asleep (state S) in read(fd 3)"},
+		{proc.Thread{ID: 7, State: "S", Call: "read(fd 30)"}, false, "thread 7 is asleep (state S) in read(fd 30)"},
+		{proc.Thread{ID: 7, State: "S", Where: "pipe_wait"}, true, "thread 7 is asleep (state S), kernel function pipe_wait"},
+		{proc.Thread{ID: 7, State: "S", Where: "futex_do_wait"}, false, "thread 7 is asleep (state S), kernel function futex_do_wait"},
+		{proc.Thread{ID: 7, State: "S"}, true, "thread 7 is asleep (state S)"},
+		{proc.Thread{ID: 7, State: "R"}, false, "thread 7 is not asleep (state R)"},
 	} {
-		if got := explain.Thread(thread); got != want {
-			t.Errorf("got %q, want %q", got, want)
+		if got := test.thread.AsleepIn("read", 3); got != test.want {
+			t.Errorf("%v: AsleepIn is %v", test.thread, got)
+		}
+		if got := explain.Thread(test.thread); got != test.text {
+			t.Errorf("got %q, want %q", got, test.text)
 		}
 	}
 }
@@ -224,7 +222,11 @@ func TestSegmentRowCountsAttachments(t *testing.T) {
 	}
 	wantLine(t, explain.Segment(id), ` nattch 1, `)
 
-	lines := explain.Place("segment", uintptr(unsafe.Pointer(&memory[0])))
+	address, self := uintptr(unsafe.Pointer(&memory[0])), os.Getpid()
+	want := fmt.Sprintf(`(?m)^segment %d is mapped at %08x-[0-9a-f]+ in process %d, and at %[2]x-`, id, address, self)
+	wantLine(t, strings.Join(explain.Shared(self, self), "\n"), want)
+
+	lines := explain.Place("segment", address)
 	var names []string
 	for _, line := range lines {
 		name, _, _ := strings.Cut(line, ":")
@@ -244,16 +246,6 @@ func TestSegmentRowCountsAttachments(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantLine(t, explain.Segment(id), `no such row$`)
-}
-
-// endedProcess returns a pid that was in use a moment ago.
-func endedProcess(t *testing.T) int {
-	t.Helper()
-	p := exec.Command("true")
-	if err := p.Run(); err != nil {
-		t.Fatal(err)
-	}
-	return p.Process.Pid
 }
 
 func wantLine(t *testing.T, line, pattern string) {
