@@ -48,11 +48,11 @@ type load struct {
 }
 
 func loadNow() (load, error) {
-	cpus, err := proc.CPUTimeNow()
+	busy, idle, stolen, err := proc.CPUTime()
 	if err != nil {
 		return load{}, err
 	}
-	l := load{total: cpus.Busy + cpus.Idle + cpus.Stolen, busy: cpus.Busy, stolen: cpus.Stolen}
+	l := load{total: busy + idle + stolen, busy: busy, stolen: stolen}
 	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
 		var r unix.Rusage
 		if err := unix.Getrusage(who, &r); err != nil {

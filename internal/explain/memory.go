@@ -3,14 +3,12 @@ package explain
 import (
 	"fmt"
 	"reflect"
-	"strconv"
 	"strings"
 
 	"example.com/ipcsuite/internal/proc"
 )
 
-// Segment returns the row of a System V segment in /proc/sysvipc/shm, which is
-// of the caller's IPC namespace, each value behind the name of its column.
+// Segment returns the row of a System V segment in [proc.SysVShm].
 func Segment(id int) string {
 	what := fmt.Sprintf("segment %d in %s", id, proc.SysVShm)
 	row, err := proc.SegmentRow(id)
@@ -20,14 +18,13 @@ func Segment(id int) string {
 	case row == nil:
 		return what + ": no such row"
 	}
-	words := make([]string, len(row))
-	for i, c := range row {
-		words[i] = c.Name + " " + c.Value
-		if key, err := strconv.ParseInt(c.Value, 10, 32); c.Name == "key" && err == nil && key != 0 {
-			words[i] += fmt.Sprintf(" (%#08x)", uint32(key)) // as everybody else has it
+	for i, column := range row {
+		var key int32
+		if n, _ := fmt.Sscanf(column, "key %d", &key); n == 1 && key != 0 {
+			row[i] += fmt.Sprintf(" (%#08x)", uint32(key)) // as everybody else has it
 		}
 	}
-	return proc.SysVShm + ": " + strings.Join(words, ", ")
+	return proc.SysVShm + ": " + strings.Join(row, ", ")
 }
 
 // Place returns lines that say where an address of this process lies: its
@@ -36,11 +33,16 @@ func Segment(id int) string {
 // variable of this call is: a Go program does not use the one that brk(2)
 // grows and maps calls [heap].
 func Place(what string, address uintptr) []string {
-	maps, err := ownMaps()
+	self, err := proc.Self()
 	if err != nil {
 		return []string{unseen("where "+what+" is mapped", err)}
 	}
-	heap := onHeap()
+	maps, err := proc.Maps(self)
+	if err != nil {
+		return []string{unseen("where "+what+" is mapped", err)}
+	}
+	// reflect.ValueOf makes what it is given escape to the heap.
+	heap := reflect.ValueOf(new(int)).Pointer()
 	var lines []string
 	for _, m := range maps {
 		line := strings.TrimSpace(m.Line)
@@ -54,18 +56,4 @@ func Place(what string, address uintptr) []string {
 		}
 	}
 	return lines
-}
-
-func ownMaps() ([]proc.Mapping, error) {
-	self, err := proc.Self()
-	if err != nil {
-		return nil, err
-	}
-	return proc.Maps(self)
-}
-
-// onHeap returns an address on Go's heap.
-func onHeap() uintptr {
-	// reflect.ValueOf makes what it is given escape to the heap.
-	return reflect.ValueOf(new(int)).Pointer()
 }

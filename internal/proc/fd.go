@@ -36,28 +36,28 @@ func FDs(pid int) ([]FD, error) {
 // Flags returns the access mode and the status flags of a descriptor. They belong
 // to the open file description: all that share it see what one of them sets.
 func (f FD) Flags() (int, error) {
-	p, err := procfs.NewProc(f.PID)
+	path := fmt.Sprintf("/proc/%d/fdinfo/%d", f.PID, f.FD)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return 0, err
 	}
-	return flags(p, f.FD)
+	flags, err := parseFlags(string(text))
+	if err != nil {
+		return 0, fmt.Errorf("%s: flags: %w", path, err)
+	}
+	return flags, nil
 }
 
-func flags(p procfs.Proc, fd int) (int, error) {
-	info, err := p.FDInfo(strconv.Itoa(fd))
-	if err != nil {
-		return 0, err
-	}
-	flags, err := strconv.ParseUint(info.Flags, 8, 32) // octal: proc_pid_fdinfo(5)
-	if err != nil {
-		return 0, fmt.Errorf("/proc/%d/fdinfo/%d: flags: %w", p.PID, fd, err)
-	}
-	return int(flags), nil
+// parseFlags reads what proc_pid_fdinfo(5) shows in octal. procfs refuses a file with
+// an inotify line that it does not know.
+func parseFlags(fdinfo string) (int, error) {
+	flags, err := strconv.ParseUint(field(fdinfo, "flags"), 8, 32)
+	return int(flags), err
 }
 
 // Object returns what the descriptor refers to.
 func (f FD) Object() (Object, error) {
-	stat, err := f.stat()
+	stat, err := statx(unix.AT_FDCWD, f.link(), 0)
 	if err != nil {
 		return Object{}, err
 	}
@@ -65,16 +65,9 @@ func (f FD) Object() (Object, error) {
 	return Object{stat, name}, err
 }
 
-// stat follows the link in /proc/PID/fd to the open file itself, whatever its path
-// names by now (proc_pid_fd(5)). procfs reads only the text of the links, and does
-// not say which descriptor each belongs to.
-func (f FD) stat() (st unix.Stat_t, err error) {
-	if err := unix.Stat(f.link(), &st); err != nil {
-		return st, &os.PathError{Op: "stat", Path: f.link(), Err: err}
-	}
-	return st, nil
-}
-
+// link is the name of a link to the open file itself, whatever the file's path names
+// by now (proc_pid_fd(5)). procfs reads only the text of the links, and does not say
+// which descriptor each belongs to.
 func (f FD) link() string { return fmt.Sprintf("/proc/%d/fd/%d", f.PID, f.FD) }
 
 // Kcmp compares the open file descriptions, struct file in the kernel, of two

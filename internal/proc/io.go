@@ -3,9 +3,6 @@ package proc
 import (
 	"fmt"
 	"os"
-	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // Copied is what the kernel has counted for a thread: the bytes that it copied to
@@ -20,19 +17,19 @@ type Copied struct {
 // itself has read: they are counted from the next look on. It makes one read(2),
 // where procfs makes as many as it takes and does not tell.
 func CopiedSoFar() (c Copied, looked int64, err error) {
-	const path = "/proc/thread-self/io"
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	f, err := os.Open("/proc/thread-self/io")
 	if err != nil {
-		return c, 0, &os.PathError{Op: "open", Path: path, Err: err}
+		return c, 0, err
 	}
-	defer unix.Close(fd)
+	defer f.Close()
 	var text [512]byte
-	n, err := unix.Read(fd, text[:])
+	n, err := f.Read(text[:])
 	if err != nil {
-		return c, 0, &os.PathError{Op: "read", Path: path, Err: err}
+		return c, 0, err
 	}
-	if _, err := fmt.Fscanf(strings.NewReader(string(text[:n])), "rchar: %d\nwchar: %d\nsyscr: %d\nsyscw: %d\n", &c.To, &c.From, &c.Reads, &c.Writes); err != nil {
-		return c, 0, fmt.Errorf("%s: %w", path, err)
+	_, err = fmt.Sscanf(string(text[:n]), "rchar: %d\nwchar: %d\nsyscr: %d\nsyscw: %d\n", &c.To, &c.From, &c.Reads, &c.Writes)
+	if err != nil {
+		return c, 0, fmt.Errorf("%s: %w", f.Name(), err)
 	}
 	return c, int64(n), nil
 }

@@ -23,22 +23,14 @@ func CPUModel() string {
 	return cpus[0].ModelName
 }
 
-// CPUTime is what all processors together have done since the machine was started,
-// in seconds.
-type CPUTime struct{ Busy, Idle, Stolen float64 }
-
-// CPUTimeNow reads /proc/stat (proc_stat(5)). The time of guests is in user and nice
-// already.
-func CPUTimeNow() (CPUTime, error) {
+// CPUTime returns what all processors together have done since the machine was
+// started, in seconds (proc_stat(5)).
+func CPUTime() (busy, idle, stolen float64, err error) {
 	fs, err := procfs.NewDefaultFS()
 	if err != nil {
-		return CPUTime{}, err
+		return 0, 0, 0, err
 	}
 	s, err := fs.Stat()
-	t := s.CPUTotal
-	return CPUTime{
-		Busy:   t.User + t.Nice + t.System + t.IRQ + t.SoftIRQ,
-		Idle:   t.Idle + t.Iowait,
-		Stolen: t.Steal,
-	}, err
+	t := s.CPUTotal // the time of guests is in user and nice already
+	return t.User + t.Nice + t.System + t.IRQ + t.SoftIRQ, t.Idle + t.Iowait, t.Steal, err
 }

@@ -11,22 +11,21 @@ import (
 
 // Object is what a descriptor refers to in the end: a pipe, a FIFO, a file.
 type Object struct {
-	Stat unix.Stat_t
+	Stat unix.Statx_t
 	name string
 }
 
 // ObjectOf returns the object of one of this process's descriptors.
 func ObjectOf(fd int) (Object, error) {
-	var o Object
-	if err := unix.Fstat(fd, &o.Stat); err != nil {
-		return o, fmt.Errorf("fstat(%d): %w", fd, err)
+	stat, err := statx(fd, "", unix.AT_EMPTY_PATH)
+	if err != nil {
+		return Object{}, err
 	}
 	name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
 	if err != nil { // no /proc
-		name = fmt.Sprintf("inode %d", o.Stat.Ino)
+		name = fmt.Sprintf("inode %d", stat.Ino)
 	}
-	o.name = name
-	return o, nil
+	return Object{stat, name}, nil
 }
 
 // ObjectAt returns the object that a path names, and opens no end of it: neither
@@ -40,21 +39,30 @@ func ObjectAt(path string) (Object, error) {
 	return ObjectOf(fd)
 }
 
+// statx is statx(2). A file system whose server does not answer is not asked: the
+// descriptors of other processes may lead there.
+func statx(dir int, path string, flags int) (st unix.Statx_t, err error) {
+	err = unix.Statx(dir, path, flags|unix.AT_STATX_DONT_SYNC, unix.STATX_BASIC_STATS, &st)
+	if err != nil {
+		return st, &os.PathError{Op: "statx", Path: path, Err: err}
+	}
+	return st, nil
+}
+
 // String is the text of the link in /proc/PID/fd: pipe:[<inode>] or a path.
 func (o Object) String() string { return o.name }
 
 // Device is the file system of the object, as "major:minor".
-func (o Object) Device() string {
-	dev := uint64(o.Stat.Dev) // is shorter on some architectures
-	return fmt.Sprintf("%d:%d", unix.Major(dev), unix.Minor(dev))
-}
+func (o Object) Device() string { return fmt.Sprintf("%d:%d", o.Stat.Dev_major, o.Stat.Dev_minor) }
 
 // IsFIFO reports whether it is a pipe, with or without a name.
 func (o Object) IsFIFO() bool { return o.Stat.Mode&unix.S_IFMT == unix.S_IFIFO }
 
 // is reports whether a descriptor with this status refers to the object: device
 // and inode are equal, whether or not the open file description is the same.
-func (o Object) is(st unix.Stat_t) bool { return st.Dev == o.Stat.Dev && st.Ino == o.Stat.Ino }
+func (o Object) is(st unix.Statx_t) bool {
+	return st.Dev_major == o.Stat.Dev_major && st.Dev_minor == o.Stat.Dev_minor && st.Ino == o.Stat.Ino
+}
 
 // Pipes returns the pipes and FIFOs that a process has open, each once.
 func Pipes(pid int) ([]Object, error) {
@@ -83,7 +91,7 @@ func (o Object) Ends(pid int) ([]FD, error) {
 		return nil, err
 	}
 	return slices.DeleteFunc(fds, func(fd FD) bool {
-		st, err := fd.stat()
+		st, err := statx(unix.AT_FDCWD, fd.link(), 0)
 		if err != nil || !o.is(st) { // closed meanwhile, or something else
 			return true
 		}
@@ -107,23 +115,12 @@ func (o Object) AllEnds() []FD {
 // Mounts returns where this process sees the object's file system mounted
 // (proc_pid_mountinfo(5)).
 func (o Object) Mounts() ([]string, error) {
-	fs, err := procfs.NewDefaultFS()
-	if err != nil {
-		return nil, err
-	}
-	return mounts(fs, o.Device())
-}
-
-func mounts(fs procfs.FS, device string) ([]string, error) {
-	all, err := fs.GetMounts()
-	if err != nil {
-		return nil, err
-	}
+	all, err := procfs.GetMounts()
 	var points []string
 	for _, m := range all {
-		if m.MajorMinorVer == device {
+		if m.MajorMinorVer == o.Device() {
 			points = append(points, m.MountPoint)
 		}
 	}
-	return points, nil
+	return points, err
 }

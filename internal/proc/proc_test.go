@@ -2,7 +2,6 @@ package proc_test
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -16,26 +15,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/internal/proc"
+	"example.com/ipcsuite/internal/suitetest"
 )
-
-// sleeper starts a process that reads a pipe until the test ends.
-func sleeper(t *testing.T) (pid int) {
-	t.Helper()
-	child := exec.Command("cat")
-	stdin, err := child.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := child.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stdin.Close(); _ = child.Wait() })
-	return child.Process.Pid
-}
 
 func TestDescriptorsOfAProcess(t *testing.T) {
 	t.Parallel()
-	child := sleeper(t)
+	child := suitetest.StartCmd(t, "", exec.Command("cat")).PID()
 	fds, err := proc.FDs(child)
 	if err != nil || !slices.Contains(fds, proc.FD{PID: child, FD: 0}) {
 		t.Fatalf("got %v, %v; want descriptor 0 among them", fds, err)
@@ -87,49 +72,17 @@ func TestAProcessThatHasEndedDoesNotExist(t *testing.T) {
 
 func TestAnotherUsersProcessIsForbidden(t *testing.T) {
 	t.Parallel()
-	other := 1
 	if os.Getuid() == 0 { // then this thread becomes another user
-		other = sleeper(t)
 		runtime.LockOSThread() // until it ends, with the test
 		const nobody = 65534
 		if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, nobody, nobody, nobody); errno != 0 {
 			t.Skipf("setresuid: %v", errno)
 		}
 	}
-	for look, err := range looksAt(other) {
+	for look, err := range looksAt(1) {
 		if !errors.Is(err, fs.ErrPermission) {
 			t.Errorf("%s: %v", look, err)
 		}
-	}
-}
-
-func TestSegmentsOfAProcess(t *testing.T) {
-	t.Parallel()
-	id, err := unix.SysvShmGet(unix.IPC_PRIVATE, 4097, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.SysvShmCtl(id, unix.IPC_RMID, nil)
-	memory, err := unix.SysvShmAttach(id, 0, unix.SHM_RDONLY)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.SysvShmDetach(memory)
-	address := uintptr(unsafe.Pointer(&memory[0]))
-	find := func(pid int) int {
-		segments, err := proc.Segments(pid)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return slices.IndexFunc(segments, func(s proc.Segment) bool {
-			return s.ID == id && (s.Contains(address) || pid != os.Getpid())
-		})
-	}
-	if find(os.Getpid()) < 0 {
-		t.Errorf("segment %d at %#x is not found", id, address)
-	}
-	if child := sleeper(t); find(child) >= 0 {
-		t.Errorf("segment %d is found in process %d, which has not attached it", id, child)
 	}
 }
 
@@ -141,19 +94,12 @@ func TestMapsKeepWhatNamesContain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	if err := unix.Ftruncate(fd, 1); err != nil {
-		t.Fatal(err)
-	}
 	page, err := unix.Mmap(fd, 0, 1, unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Munmap(page)
-	self, err := proc.Self()
-	if err != nil {
-		t.Fatal(err)
-	}
-	maps, err := proc.Maps(self)
+	maps, err := proc.Maps(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,21 +109,9 @@ func TestMapsKeepWhatNamesContain(t *testing.T) {
 	}
 }
 
-func TestAPipeIsMountedNowhere(t *testing.T) {
+// That a pipe is mounted nowhere is a fact of pipe-demo's.
+func TestMountsOfAFileSystem(t *testing.T) {
 	t.Parallel()
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	defer w.Close()
-	pipe, err := proc.ObjectOf(int(r.Fd()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if points, err := pipe.Mounts(); err != nil || len(points) > 0 {
-		t.Errorf("mounted at %q, %v; want nowhere", points, err)
-	}
 	files, err := proc.ObjectAt("/proc/self")
 	if err != nil {
 		t.Fatal(err)
@@ -218,66 +152,15 @@ func TestCopiedCountsAThreadsReads(t *testing.T) {
 	}
 }
 
-func TestMachine(t *testing.T) {
-	t.Parallel()
-	before, err := proc.CPUTimeNow()
-	if err != nil {
-		t.Fatal(err)
-	}
-	after, err := proc.CPUTimeNow()
-	if err != nil || before.Busy <= 0 || after.Busy < before.Busy || after.Stolen < before.Stolen {
-		t.Errorf("processor time went from %+v to %+v, %v", before, after, err)
-	}
-	if proc.CPUModel() == "" {
-		t.Error("the processor has no name")
-	}
-}
-
-func TestAThreadIsAsleepAsFarAsTheKernelTells(t *testing.T) {
-	t.Parallel()
-	for _, test := range []struct {
-		thread proc.Thread
-		want   bool
-	}{
-		{proc.Thread{ID: 7, State: "S", Call: "read(fd 3)", Where: "anon_pipe_read"}, true},
-		{proc.Thread{ID: 7, State: "S", Call: "read(fd 3)"}, true},
-		{proc.Thread{ID: 7, State: "S", Call: "read(fd 30)"}, false},
-		{proc.Thread{ID: 7, State: "S", Where: "pipe_wait"}, true},
-		{proc.Thread{ID: 7, State: "S", Where: "futex_do_wait"}, false},
-		{proc.Thread{ID: 7, State: "S"}, true},
-		{proc.Thread{ID: 7, State: "R"}, false},
-	} {
-		if got := test.thread.AsleepIn("read", 3); got != test.want {
-			t.Errorf("%+v: AsleepIn is %v", test.thread, got)
-		}
-	}
-}
-
 func TestDispositionIsReadFromTheSignalMasks(t *testing.T) {
 	t.Parallel()
 	for trap, want := range map[string]string{"trap '' PIPE": "ignored", "trap : PIPE": "caught", "trap - PIPE": "default"} {
-		shell := exec.Command("sh", "-c", trap+"; echo set; read line; :")
-		stdin, err := shell.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		stdout, err := shell.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := shell.Start(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadFull(stdout, make([]byte, len("set\n"))); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := proc.Disposition(shell.Process.Pid, unix.SIGPIPE); err != nil || got != want {
+		shell := suitetest.StartCmd(t, "", exec.Command("sh", "-c", trap+"; echo set; read line; :"))
+		shell.Prints("set")
+		if got, err := proc.Disposition(shell.PID(), unix.SIGPIPE); err != nil || got != want {
 			t.Errorf("%s: got %q, error %v; want %q", trap, got, err, want)
 		}
-		stdin.Close()
-		if err := shell.Wait(); err != nil {
-			t.Fatal(err)
-		}
+		shell.Ends(0)
 	}
 }
 

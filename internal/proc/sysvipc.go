@@ -11,12 +11,10 @@ import (
 // (proc_sysvipc(5)). procfs does not know it.
 const SysVShm = "/proc/sysvipc/shm"
 
-// Column is a value in a table, as the kernel has written it.
-type Column struct{ Name, Value string }
-
-// SegmentRow returns the row of a segment in [SysVShm]; nil if there is none. For
-// the numbers there is sysv.List.
-func SegmentRow(id int) ([]Column, error) {
+// SegmentRow returns the row of a segment in [SysVShm] as the kernel has written it,
+// each value behind the name of its column, such as "shmid 7"; nil if there is none.
+// For the numbers there is sysv.List.
+func SegmentRow(id int) ([]string, error) {
 	text, err := os.ReadFile(SysVShm)
 	if err != nil {
 		return nil, err
@@ -24,7 +22,7 @@ func SegmentRow(id int) ([]Column, error) {
 	return parseRow(string(text), id), nil
 }
 
-func parseRow(table string, id int) []Column {
+func parseRow(table string, id int) []string {
 	head, rows, _ := strings.Cut(table, "\n")
 	names := strings.Fields(head)
 	shmid := slices.Index(names, "shmid")
@@ -33,11 +31,10 @@ func parseRow(table string, id int) []Column {
 		if shmid < 0 || len(values) != len(names) || values[shmid] != strconv.Itoa(id) {
 			continue
 		}
-		row := make([]Column, len(names))
-		for i := range row {
-			row[i] = Column{names[i], values[i]}
+		for i, name := range names {
+			values[i] = name + " " + values[i]
 		}
-		return row
+		return values
 	}
 	return nil
 }

@@ -25,7 +25,7 @@ func Threads(pid int) ([]int, error) {
 
 // Thread is what a thread was doing at one look.
 type Thread struct {
-	PID, ID int
+	ID int
 	// State is the letter that ps(1) shows: R runs or could run, S sleeps until
 	// something happens or a signal comes.
 	State string
@@ -58,46 +58,42 @@ func (t Thread) AsleepIn(call string, fd int) bool {
 // LookAt looks at a thread of a process. A blocked system call of a Go program
 // blocks a thread, while others of the process go on.
 func LookAt(pid, tid int) (Thread, error) {
-	t := Thread{PID: pid, ID: tid}
-	p, err := procfs.NewProc(pid)
-	if err != nil {
-		return t, err
+	read := func(file string) (string, error) { // procfs knows only wchan of them
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/%s", pid, tid, file))
+		return string(text), err
 	}
-	thread, err := p.Thread(tid)
-	if err != nil {
-		return t, err
-	}
-	dir := fmt.Sprintf("/proc/%d/task/%d/", pid, tid)
-	before, err := readStatus(dir + "status")
-	t.State = before.state
+	status, err := read("status")
+	state, switches := parseState(status)
+	t := Thread{ID: tid, State: state}
 	if err != nil || t.State != "S" {
 		return t, err
 	}
 	// First the call: since Linux 6.12 a thread that falls asleep may stay on
 	// the run queue for a while (delayed dequeue), and has no wait channel until
 	// it has left it. Looking at its call takes it off (wait_task_inactive).
-	t.Call = currentCall(dir)
-	t.Where, _ = thread.Wchan() // empty also where the kernel writes 0: awake, or hidden
+	syscall, _ := read("syscall") // empty where the caller may not look
+	t.Call = parseCall(syscall)
+	if where, _ := read("wchan"); where != "0" { // awake, or hidden
+		t.Where = where
+	}
 	// The files are not read at one moment. What was seen belongs together if
 	// the thread has slept all the time.
-	after, err := readStatus(dir + "status")
-	if err != nil || after.state != "S" || after.switches != before.switches {
-		return Thread{PID: pid, ID: tid, State: "R"}, err // it was awake in between
+	status, err = read("status")
+	if s, n := parseState(status); err != nil || s != state || n != switches {
+		return Thread{ID: tid, State: "R"}, err // it was awake in between
 	}
 	return t, nil
 }
 
-// currentCall reads /proc/PID/task/TID/syscall (proc_pid_syscall(5)), which procfs
-// does not know: number and arguments, where the caller may look and the thread is
-// blocked.
-func currentCall(dir string) string {
-	text, err := os.ReadFile(dir + "syscall")
-	if err != nil {
-		return ""
-	}
-	return parseCall(string(text))
+// parseState reads of proc_pid_status(5), whose state procfs leaves out, the letter of
+// the state and how often the thread gave up the processor to wait.
+func parseState(status string) (state, switches string) {
+	state, _, _ = strings.Cut(field(status, "State"), " ")
+	return state, field(status, "voluntary_ctxt_switches")
 }
 
+// parseCall reads proc_pid_syscall(5): the call's number and arguments, where the
+// thread is blocked.
 func parseCall(text string) string {
 	var number, first int64
 	if _, err := fmt.Sscanf(text, "%d 0x%x", &number, &first); err != nil {
