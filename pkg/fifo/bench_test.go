@@ -7,23 +7,16 @@ import (
 	"testing"
 
 	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/pkg/internal/ipctest"
 )
 
 // BenchmarkRoundTrip sends 64 bytes to another process and waits for them to
 // come back: two messages, and two wake-ups, for each.
 func BenchmarkRoundTrip(b *testing.B) {
-	there, back := create(b, tempPath(b)), create(b, tempPath(b))
-	run(b, "echo", there.Path(), back.Path())
-	w, err := fifo.OpenWriter(context.Background(), there.Path(), fifo.NoWait)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer w.Close()
-	r, err := back.OpenReader(context.Background())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer r.Close()
+	there, back := ipctest.FIFO(b, tempPath(b)), ipctest.FIFO(b, tempPath(b))
+	ipctest.Run(b, "echo", there.Path(), back.Path())
+	w := ipctest.Writer(b, there.Path())
+	r := ipctest.Reader(b, back)
 	message, buf := bytes.Repeat([]byte("x"), 64), make([]byte, fifo.Atomic)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -41,13 +34,13 @@ func BenchmarkRoundTrip(b *testing.B) {
 func BenchmarkOneWay(b *testing.B) {
 	for _, capacity := range []int{64 << 10, 1 << 20} {
 		b.Run(fmt.Sprintf("%dKiB", capacity>>10), func(b *testing.B) {
-			f := create(b, tempPath(b))
+			f := ipctest.FIFO(b, tempPath(b))
 			if _, err := f.SetCapacity(capacity); err != nil {
 				b.Fatal(err)
 			}
-			w := openWriter(b, f.Path())
-			c := run(b, "drain", f.Path())
-			c.expect("open")
+			w := ipctest.Writer(b, f.Path())
+			c := ipctest.Run(b, "drain", f.Path())
+			c.Expect("open")
 			message := bytes.Repeat([]byte("x"), 64)
 			b.ReportAllocs()
 			b.SetBytes(int64(len(message)))
@@ -57,7 +50,7 @@ func BenchmarkOneWay(b *testing.B) {
 				}
 			}
 			w.Close()
-			c.expect("end of file") // all has been read
+			c.Expect("end of file") // all has been read
 		})
 	}
 }

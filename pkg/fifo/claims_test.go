@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"example.com/ipcsuite/pkg/internal/ipctest"
 )
 
 // Claim 16: open(2) of a FIFO waits for the other side, and O_NONBLOCK changes
@@ -18,12 +20,12 @@ func TestOpenWaitsForTheOtherSide(t *testing.T) {
 		t.Run(waiting, func(t *testing.T) {
 			t.Parallel()
 			path := tempPath(t)
-			stale(t, path)
-			c := run(t, waiting, path)
-			c.expect("opening")
-			eventually(t, "it blocks in open(2)", func() bool { return threadsIn(c.pid(), unix.SYS_OPENAT) == 1 })
-			rawOpen(t, path, other)
-			c.expect("open")
+			ipctest.Mkfifo(t, path)
+			c := ipctest.Run(t, waiting, path)
+			c.Expect("opening")
+			ipctest.Eventually(t, "it blocks in open(2)", func() bool { return ipctest.ThreadsIn(c.PID(), unix.SYS_OPENAT) == 1 })
+			ipctest.Open(t, path, other)
+			c.Expect("open")
 		})
 	}
 }
@@ -31,10 +33,10 @@ func TestOpenWaitsForTheOtherSide(t *testing.T) {
 func TestNonBlockingOpenSucceedsForReadingOnly(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	stale(t, path)
+	ipctest.Mkfifo(t, path)
 	if fd, err := unix.Open(path, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err != unix.ENXIO {
 		t.Errorf("for writing, without a reader: descriptor %d, %v; want ENXIO", fd, err)
 	}
-	rawOpen(t, path, unix.O_RDONLY|unix.O_NONBLOCK)
-	rawOpen(t, path, unix.O_WRONLY|unix.O_NONBLOCK)
+	ipctest.Open(t, path, unix.O_RDONLY|unix.O_NONBLOCK)
+	ipctest.Open(t, path, unix.O_WRONLY|unix.O_NONBLOCK)
 }

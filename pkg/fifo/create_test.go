@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/pkg/fifo"
-	"example.com/ipcsuite/pkg/fork"
+	"example.com/ipcsuite/pkg/internal/ipctest"
 )
 
 // The article's server has mode 0666 "subject to the umask" (claim 17).
@@ -37,9 +37,9 @@ func TestFIFOHasTheModeAskedFor(t *testing.T) {
 			if err := os.Chmod(filepath.Dir(path), 0o777); err != nil {
 				t.Fatal(err)
 			}
-			expectSaid(t, run(t, "mode", path, tt.umask, tt.mode, tt.how), tt.want)
+			ipctest.Run(t, "mode", path, tt.umask, tt.mode, tt.how).Ends(tt.want)
 			// Without privileges, a umask can keep the owner out too.
-			expectSaid(t, start(t, asNobody(t, fork.Command("mode", path, tt.umask, tt.mode, tt.how))), tt.want)
+			runAsNobody(t, "mode", path, tt.umask, tt.mode, tt.how).Ends(tt.want)
 			expectNames(t, filepath.Dir(path))
 		})
 	}
@@ -50,7 +50,7 @@ func TestModeOfMoreThanPermissionsIsRefused(t *testing.T) {
 	for _, mode := range []fs.FileMode{fs.ModeSetuid | 0o600, fs.ModeDir | 0o700, 0o1000} {
 		path := tempPath(t)
 		_, err := fifo.Create(context.Background(), path, fifo.Options{Mode: mode})
-		want(t, err, unix.EINVAL)
+		ipctest.Want(t, err, unix.EINVAL)
 		expectNames(t, filepath.Dir(path))
 	}
 }
@@ -61,8 +61,8 @@ func TestModeThatKeepsTheOwnerFromReadingIsRefused(t *testing.T) {
 	if err := os.Chmod(filepath.Dir(path), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	expectSaid(t, start(t, asNobody(t, fork.Command("mode", path, "0", "0222", "ignore"))),
-		"error: create FIFO "+path+": open: permission denied")
+	runAsNobody(t, "mode", path, "0", "0222", "ignore").Ends(
+		"error: create FIFO " + path + ": open: permission denied")
 	expectNames(t, filepath.Dir(path))
 }
 
@@ -112,7 +112,7 @@ func TestCreateRefusesWhatItCannotReplace(t *testing.T) {
 			}
 			before, names := lstat(t, path), names(t, filepath.Dir(path))
 			_, err := fifo.Create(context.Background(), path, fifo.Options{})
-			want(t, err, tt.want...)
+			ipctest.Want(t, err, tt.want...)
 			if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), tt.says) {
 				t.Errorf("error %q names neither %q nor %q", err, path, tt.says)
 			}
@@ -129,7 +129,7 @@ func TestCreateSaysWhatIsWrongWithTheFolder(t *testing.T) {
 	t.Run("it does not exist", func(t *testing.T) {
 		t.Parallel()
 		_, err := fifo.Create(context.Background(), filepath.Join(t.TempDir(), "nonesuch", "fifo"), fifo.Options{})
-		want(t, err, unix.ENOENT)
+		ipctest.Want(t, err, unix.ENOENT)
 	})
 	t.Run("it is a file", func(t *testing.T) {
 		t.Parallel()
@@ -138,7 +138,7 @@ func TestCreateSaysWhatIsWrongWithTheFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := fifo.Create(context.Background(), filepath.Join(path, "fifo"), fifo.Options{})
-		want(t, err, unix.ENOTDIR)
+		ipctest.Want(t, err, unix.ENOTDIR)
 	})
 	t.Run("it may not be written to", func(t *testing.T) {
 		t.Parallel()
@@ -146,8 +146,8 @@ func TestCreateSaysWhatIsWrongWithTheFolder(t *testing.T) {
 		if err := os.Chmod(filepath.Dir(path), 0o555); err != nil {
 			t.Fatal(err)
 		}
-		expectSaid(t, start(t, asNobody(t, fork.Command("serve", path))),
-			"error: create FIFO "+path+": "+filepath.Dir(path)+"/.fifo.new: mkdir: permission denied")
+		runAsNobody(t, "serve", path).Ends(
+			"error: create FIFO " + path + ": " + filepath.Dir(path) + "/.fifo.new: mkdir: permission denied")
 	})
 	t.Run("it may not be read", func(t *testing.T) {
 		t.Parallel()
@@ -155,8 +155,8 @@ func TestCreateSaysWhatIsWrongWithTheFolder(t *testing.T) {
 		if err := os.Chmod(filepath.Dir(path), 0o333); err != nil {
 			t.Fatal(err)
 		}
-		expectSaid(t, start(t, asNobody(t, fork.Command("serve", path))),
-			"error: create FIFO "+path+": folder "+filepath.Dir(path)+"/: open: permission denied")
+		runAsNobody(t, "serve", path).Ends(
+			"error: create FIFO " + path + ": folder " + filepath.Dir(path) + "/: open: permission denied")
 	})
 }
 
@@ -172,7 +172,7 @@ func TestOddPathsAreRefused(t *testing.T) {
 		dir + "/a\x00b":                         unix.EINVAL,
 	} {
 		_, err := fifo.Create(context.Background(), path, fifo.Options{})
-		want(t, err, target)
+		ipctest.Want(t, err, target)
 		expectNames(t, dir)
 	}
 }
@@ -184,21 +184,21 @@ func TestPathIsReadAsTheKernelReadsIt(t *testing.T) {
 	if err := errors.Join(os.MkdirAll(dir+"/a/b", 0o700), os.Symlink("a/b", dir+"/link")); err != nil {
 		t.Fatal(err)
 	}
-	create(t, dir+"/link/../fifo")
+	ipctest.FIFO(t, dir+"/link/../fifo")
 	expectNames(t, dir+"/a", "b", "fifo")
-	want(t, fifo.Live(dir+"/a/fifo"), unix.EADDRINUSE)
+	ipctest.Want(t, fifo.Live(dir+"/a/fifo"), unix.EADDRINUSE)
 }
 
 func TestFIFOOfAnotherUserIsRefused(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	stale(t, path)
+	ipctest.Mkfifo(t, path)
 	if os.Geteuid() == 0 { // else whoever runs the test is the other user
 		if err := os.Chown(path, 65534, 65534); err != nil {
 			t.Fatal(err)
 		}
 		_, err := fifo.Create(context.Background(), path, fifo.Options{})
-		want(t, err, unix.EPERM)
+		ipctest.Want(t, err, unix.EPERM)
 		expectNames(t, filepath.Dir(path), "fifo")
 	}
 }
@@ -233,7 +233,7 @@ func TestCreateWithoutDescriptorsLeavesNothing(t *testing.T) {
 		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 			t.Fatal(err)
 		}
-		want(t, err, unix.EMFILE)
+		ipctest.Want(t, err, unix.EMFILE)
 		expectNames(t, filepath.Dir(path))
 	}
 }
@@ -241,9 +241,9 @@ func TestCreateWithoutDescriptorsLeavesNothing(t *testing.T) {
 func TestStaleFIFOIsReplaced(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	stale(t, path)
+	ipctest.Mkfifo(t, path)
 	old := lstat(t, path)
-	f := create(t, path)
+	f := ipctest.FIFO(t, path)
 	if !f.Replaced() {
 		t.Error("Replaced is false")
 	}
@@ -256,7 +256,7 @@ func TestStaleFIFOIsReplaced(t *testing.T) {
 func TestStaleFIFOThatItsOwnerMayNotWriteIsReplaced(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	stale(t, path)
+	ipctest.Mkfifo(t, path)
 	if err := errors.Join(os.Chmod(path, 0o420), os.Chmod(filepath.Dir(path), 0o777)); err != nil {
 		t.Fatal(err)
 	}
@@ -265,13 +265,13 @@ func TestStaleFIFOThatItsOwnerMayNotWriteIsReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	expectSaid(t, start(t, asNobody(t, fork.Command("mode", path, "0", "0420", "ignore"))), "0420")
+	runAsNobody(t, "mode", path, "0", "0420", "ignore").Ends("0420")
 	expectNames(t, filepath.Dir(path))
 }
 
 func TestFreshFIFOIsNotReplaced(t *testing.T) {
 	t.Parallel()
-	if f := create(t, tempPath(t)); f.Replaced() {
+	if f := ipctest.FIFO(t, tempPath(t)); f.Replaced() {
 		t.Error("Replaced is true")
 	}
 }
@@ -285,9 +285,9 @@ func TestDraftOfACreateThatWasKilledIsReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 		if step == "before it moved it" {
-			stale(t, filepath.Join(draft, "fifo"))
+			ipctest.Mkfifo(t, filepath.Join(draft, "fifo"))
 		}
-		f := create(t, path)
+		f := ipctest.FIFO(t, path)
 		if f.Replaced() {
 			t.Error("Replaced is true")
 		}
@@ -319,7 +319,7 @@ func TestWhatIsInThePlaceOfTheDraftIsKept(t *testing.T) {
 			}
 			before := lstat(t, draft)
 			_, err := fifo.Create(context.Background(), path, fifo.Options{})
-			want(t, err, tt.want)
+			ipctest.Want(t, err, tt.want)
 			if err == nil || !strings.Contains(err.Error(), draft) {
 				t.Errorf("error %v does not name %s", err, draft)
 			}
@@ -334,27 +334,27 @@ func TestWhatIsInThePlaceOfTheDraftIsKept(t *testing.T) {
 func TestServerThatWasKilledLeavesAFIFOThatIsReplaced(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	first := run(t, "serve", path)
-	first.expect("serving, replaced: false")
-	first.kill()
+	first := ipctest.Run(t, "serve", path)
+	first.Expect("serving, replaced: false")
+	first.Kill()
 	expectNames(t, filepath.Dir(path), "fifo")
-	second := run(t, "serve", path)
-	second.expect("serving, replaced: true")
-	second.stop()
+	second := ipctest.Run(t, "serve", path)
+	second.Expect("serving, replaced: true")
+	second.Ends()
 	expectNames(t, filepath.Dir(path))
 }
 
 func TestWriterAtAReplacedFIFOKnowsWhatIsLost(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	first := run(t, "serve", path)
-	first.expect("serving, replaced: false")
-	w := openWriter(t, path)
+	first := ipctest.Run(t, "serve", path)
+	first.Expect("serving, replaced: false")
+	w := ipctest.Writer(t, path)
 	send(t, w, "one", "two")
-	first.kill()
-	f := create(t, path)
+	first.Kill()
+	f := ipctest.FIFO(t, path)
 	_, err := w.Write([]byte("three"))
-	want(t, err, unix.EPIPE)
+	ipctest.Want(t, err, unix.EPIPE)
 	if n, err := w.Unread(); n != 2 || err != nil {
 		t.Errorf("Unread: %d, %v; want 2", n, err)
 	}
@@ -366,37 +366,34 @@ func TestWriterAtAReplacedFIFOKnowsWhatIsLost(t *testing.T) {
 func TestLiveServerIsNamedAndLeftAlone(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	server := run(t, "serve", path)
-	server.expect("serving, replaced: false")
+	server := ipctest.Run(t, "serve", path)
+	server.Expect("serving, replaced: false")
 	before := lstat(t, path)
 
 	_, err := fifo.Create(context.Background(), path, fifo.Options{})
-	want(t, err, unix.EADDRINUSE)
+	ipctest.Want(t, err, unix.EADDRINUSE)
 	var live *fifo.LiveError
-	if !errors.As(err, &live) || !slices.Equal(live.PIDs, []int{server.pid()}) || live.Path != path {
-		t.Errorf("error is %#v, want one with pid %d", live, server.pid())
+	if !errors.As(err, &live) || !slices.Equal(live.PIDs, []int{server.PID()}) || live.Path != path {
+		t.Errorf("error is %#v, want one with pid %d", live, server.PID())
 	}
-	if err == nil || !strings.Contains(err.Error(), fmt.Sprint(server.pid())) {
-		t.Errorf("error %v does not name pid %d", err, server.pid())
+	if err == nil || !strings.Contains(err.Error(), fmt.Sprint(server.PID())) {
+		t.Errorf("error %v does not name pid %d", err, server.PID())
 	}
 	if lstat(t, path) != before {
 		t.Error("the FIFO has changed")
 	}
-	server.stop()
-	create(t, path)
+	server.Ends()
+	ipctest.FIFO(t, path)
 }
 
 func TestServerOfThisProcessIsLive(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	f := create(t, path)
+	f := ipctest.FIFO(t, path)
 	_, err := fifo.Create(context.Background(), path, fifo.Options{})
-	var live *fifo.LiveError
-	if !errors.As(err, &live) || !slices.Equal(live.PIDs, []int{os.Getpid()}) {
-		t.Errorf("error is %v, want a LiveError with this pid", err)
-	}
+	expectPIDs(t, err, os.Getpid())
 	f.Close()
-	if f := create(t, path); !f.Replaced() {
+	if f := ipctest.FIFO(t, path); !f.Replaced() {
 		t.Error("Replaced is false after Close")
 	}
 }
@@ -405,12 +402,12 @@ func TestServerOfThisProcessIsLive(t *testing.T) {
 func TestForeignServerThatBlocksInOpenIsLive(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	stale(t, path)
-	server := run(t, "raw reader", path)
-	server.expect("opening")
-	eventually(t, "the server blocks in open(2)", func() bool { return threadsIn(server.pid(), unix.SYS_OPENAT) == 1 })
+	ipctest.Mkfifo(t, path)
+	server := ipctest.Run(t, "raw reader", path)
+	server.Expect("opening")
+	ipctest.Eventually(t, "the server blocks in open(2)", func() bool { return ipctest.ThreadsIn(server.PID(), unix.SYS_OPENAT) == 1 })
 	_, err := fifo.Create(context.Background(), path, fifo.Options{})
-	want(t, err, unix.EADDRINUSE)
+	ipctest.Want(t, err, unix.EADDRINUSE)
 	expectNames(t, filepath.Dir(path), "fifo")
 }
 
@@ -421,7 +418,7 @@ func TestOneOfSeveralCreatesWins(t *testing.T) {
 		t.Parallel()
 		path := tempPath(t)
 		for range 40 {
-			stale(t, path)
+			ipctest.Mkfifo(t, path)
 			var fifos [4]*fifo.FIFO
 			var errs [4]error
 			var all sync.WaitGroup
@@ -432,7 +429,7 @@ func TestOneOfSeveralCreatesWins(t *testing.T) {
 			winners := 0
 			for i, f := range fifos {
 				if f == nil {
-					want(t, errs[i], unix.EADDRINUSE)
+					ipctest.Want(t, errs[i], unix.EADDRINUSE)
 					continue
 				}
 				winners++
@@ -453,16 +450,16 @@ func TestOneOfSeveralCreatesWins(t *testing.T) {
 		t.Parallel()
 		path := tempPath(t)
 		for range 5 {
-			stale(t, path)
-			var servers [3]*child
+			ipctest.Mkfifo(t, path)
+			var servers [3]*ipctest.Child
 			for i := range servers {
-				servers[i] = run(t, "serve", path)
+				servers[i] = ipctest.Run(t, "serve", path)
 			}
 			winner := 0
 			said := make([]string, len(servers))
 			for i, c := range servers {
-				if said[i] = c.line(); said[i] == "serving, replaced: true" {
-					winner += c.pid()
+				if said[i] = c.Line(); said[i] == "serving, replaced: true" {
+					winner += c.PID()
 				}
 			}
 			for _, line := range said {
@@ -471,7 +468,7 @@ func TestOneOfSeveralCreatesWins(t *testing.T) {
 				}
 			}
 			for _, c := range servers {
-				c.stop()
+				c.Ends()
 			}
 		}
 		expectNames(t, filepath.Dir(path))
@@ -481,30 +478,24 @@ func TestOneOfSeveralCreatesWins(t *testing.T) {
 func TestContextEndsTheWaitForTheFolder(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	folder := rawOpen(t, filepath.Dir(path), unix.O_RDONLY)
-	if err := unix.Flock(folder, unix.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
+	unlock := lockFolder(t, path)
 	reason := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(context.Background())
-	result := make(chan error, 1)
-	go func() {
+	result := ipctest.Go(func() error {
 		_, err := fifo.Create(ctx, path, fifo.Options{})
-		result <- err
-	}()
-	eventually(t, "Create waits for the folder", func() bool { return threadsIn(os.Getpid(), unix.SYS_FLOCK) > 0 })
+		return err
+	})
+	ipctest.Eventually(t, "Create waits for the folder", func() bool { return ipctest.ThreadsIn(os.Getpid(), unix.SYS_FLOCK) > 0 })
 	cancel(reason)
-	err := within(t, result)
-	want(t, err, reason)
+	err := ipctest.Within(t, result)
+	ipctest.Want(t, err, reason)
 	if err == nil || !strings.Contains(err.Error(), "locked") {
 		t.Errorf("error %v does not say what was waited for", err)
 	}
 
 	// The lock that comes too late is given back.
-	if err := unix.Flock(folder, unix.LOCK_UN); err != nil {
-		t.Fatal(err)
-	}
-	create(t, path)
+	unlock()
+	ipctest.FIFO(t, path)
 }
 
 func TestCreateUnderACancelledContextDoesNothing(t *testing.T) {
@@ -514,7 +505,7 @@ func TestCreateUnderACancelledContextDoesNothing(t *testing.T) {
 	for range 50 {
 		path := tempPath(t)
 		_, err := fifo.Create(ctx, path, fifo.Options{})
-		want(t, err, context.Canceled)
+		ipctest.Want(t, err, context.Canceled)
 		expectNames(t, filepath.Dir(path))
 	}
 }
@@ -528,17 +519,17 @@ func TestRemoveAndUnlinkLeaveWhatIsThereInstead(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := tempPath(t)
-			f := create(t, path)
+			f := ipctest.FIFO(t, path)
 			if err := os.Rename(path, path+".moved"); err != nil {
 				t.Fatal(err)
 			}
-			want(t, remove(f), fs.ErrNotExist)
+			ipctest.Want(t, remove(f), fs.ErrNotExist)
 
-			f = create(t, path)
+			f = ipctest.FIFO(t, path)
 			if err := errors.Join(os.Rename(path, path+".moved"), unix.Mkfifo(path, 0o600)); err != nil {
 				t.Fatal(err)
 			}
-			want(t, remove(f), fs.ErrNotExist)
+			ipctest.Want(t, remove(f), fs.ErrNotExist)
 			expectNames(t, filepath.Dir(path), "fifo", "fifo.moved")
 		})
 	}
@@ -554,7 +545,7 @@ func TestRemoveFindsTheFIFOWhereItWasMade(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Chdir(dir)
-			f := create(t, "fifo")
+			f := ipctest.FIFO(t, "fifo")
 			if after == "chdir" {
 				t.Chdir(top)
 			} else if err := errors.Join(os.Rename(dir, moved), os.Mkdir(dir, 0o700)); err != nil {
@@ -580,12 +571,9 @@ func TestFIFOIsMadeInTheFolderThatIsLocked(t *testing.T) {
 			if err := errors.Join(os.Mkdir(dir, 0o700), os.Mkdir(other, 0o700)); err != nil {
 				t.Fatal(err)
 			}
-			stale(t, filepath.Join(dir, "fifo")) // to be recognised there
-			lock := rawOpen(t, dir, unix.O_RDONLY)
-			if err := unix.Flock(lock, unix.LOCK_EX); err != nil {
-				t.Fatal(err)
-			}
 			path := filepath.Join(dir, "fifo")
+			ipctest.Mkfifo(t, path) // to be recognised there
+			unlock := lockFolder(t, path)
 			if meanwhile == "chdir" {
 				t.Chdir(dir)
 				path = "fifo"
@@ -594,12 +582,11 @@ func TestFIFOIsMadeInTheFolderThatIsLocked(t *testing.T) {
 				f   *fifo.FIFO
 				err error
 			}
-			result := make(chan made, 1)
-			go func() {
+			result := ipctest.Go(func() made {
 				f, err := fifo.Create(context.Background(), path, fifo.Options{})
-				result <- made{f, err}
-			}()
-			eventually(t, "Create waits for the folder", func() bool { return threadsIn(os.Getpid(), unix.SYS_FLOCK) > 0 })
+				return made{f, err}
+			})
+			ipctest.Eventually(t, "Create waits for the folder", func() bool { return ipctest.ThreadsIn(os.Getpid(), unix.SYS_FLOCK) > 0 })
 			empty, full := other, dir
 			if meanwhile == "chdir" {
 				t.Chdir(other)
@@ -608,10 +595,8 @@ func TestFIFOIsMadeInTheFolderThatIsLocked(t *testing.T) {
 			} else {
 				empty, full = dir, other
 			}
-			if err := unix.Flock(lock, unix.LOCK_UN); err != nil {
-				t.Fatal(err)
-			}
-			m := within(t, result)
+			unlock()
+			m := ipctest.Within(t, result)
 			if m.err != nil {
 				t.Fatal(m.err)
 			}
@@ -620,7 +605,7 @@ func TestFIFOIsMadeInTheFolderThatIsLocked(t *testing.T) {
 			}
 			expectNames(t, full, "fifo")
 			expectNames(t, empty)
-			want(t, fifo.Live(filepath.Join(full, "fifo")), unix.EADDRINUSE)
+			ipctest.Want(t, fifo.Live(filepath.Join(full, "fifo")), unix.EADDRINUSE)
 			if err := m.f.Remove(); err != nil {
 				t.Error(err)
 			}
@@ -632,8 +617,8 @@ func TestFIFOIsMadeInTheFolderThatIsLocked(t *testing.T) {
 func TestUnlinkLeavesThePipe(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	f := create(t, path)
-	w := openWriter(t, path)
+	f := ipctest.FIFO(t, path)
+	w := ipctest.Writer(t, path)
 	if err := f.Unlink(); err != nil {
 		t.Fatal(err)
 	}
@@ -643,46 +628,34 @@ func TestUnlinkLeavesThePipe(t *testing.T) {
 		t.Errorf("TryRead: %q, %v", buf[:n], err)
 	}
 	_, err := fifo.OpenWriter(context.Background(), path, fifo.NoWait)
-	want(t, err, unix.ENOENT)
+	ipctest.Want(t, err, unix.ENOENT)
 }
 
 func TestCloseTwiceDoesNothing(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	f := create(t, path)
+	f := ipctest.FIFO(t, path)
 	if err := f.Remove(); err != nil {
 		t.Fatal(err)
 	}
 	f.Close()
-	want(t, f.Remove(), fs.ErrNotExist)
+	ipctest.Want(t, f.Remove(), fs.ErrNotExist)
 }
 
 func TestEveryReaderOfTheFIFOOpensThePipeNotTheName(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	f := create(t, path)
+	f := ipctest.FIFO(t, path)
 	if err := errors.Join(os.Rename(path, path+".moved"), unix.Mkfifo(path, 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	w := openWriter(t, path+".moved")
+	w := ipctest.Writer(t, path+".moved")
 	send(t, w, "one")
 	if err := f.KeepOpen(); err != nil {
 		t.Fatal(err)
 	}
-	r, err := f.OpenReader(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	r := ipctest.Reader(t, f)
 	expectMessages(t, r, "one")
-}
-
-// expectSaid checks all that a child says, to its end.
-func expectSaid(t *testing.T, c *child, line string) {
-	t.Helper()
-	if got := c.stop(); got != line+"\n" {
-		t.Errorf("%s said %q, want %q", c.cmd.Args[0], got, line)
-	}
 }
 
 // lstat returns what tells files apart.

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/pkg/internal/ipctest"
 )
 
 // Not parallel: it counts what this process has open.
@@ -52,28 +53,28 @@ func TestNothingStaysOpen(t *testing.T) {
 		_, err = f.Pending()
 		must(err)
 		_, err = sr.Next()
-		want(t, err, fifo.ErrStopped)
+		ipctest.Want(t, err, fifo.ErrStopped)
 		must(sr.StopOne(ctx))
 		must(w.Lock())
 
 		// All that fails.
 		_, err = fifo.Create(ctx, path, fifo.Options{})
-		want(t, err, unix.EADDRINUSE)
+		ipctest.Want(t, err, unix.EADDRINUSE)
 		_, err = fifo.Create(ctx, file, fifo.Options{})
-		want(t, err, unix.EEXIST)
+		ipctest.Want(t, err, unix.EEXIST)
 		_, err = fifo.Create(cancelled, path, fifo.Options{})
-		want(t, err, context.Canceled)
+		ipctest.Want(t, err, context.Canceled)
 		_, err = fifo.OpenReader(ctx, file)
-		want(t, err, fifo.ErrNotFIFO)
+		ipctest.Want(t, err, fifo.ErrNotFIFO)
 		_, err = fifo.OpenReader(cancelled, path)
-		want(t, err, context.Canceled)
+		ipctest.Want(t, err, context.Canceled)
 		_, err = fifo.OpenWriter(ctx, file, fifo.WaitPath)
-		want(t, err, fifo.ErrNotFIFO)
+		ipctest.Want(t, err, fifo.ErrNotFIFO)
 		_, err = fifo.OpenWriter(cancelled, path, fifo.WaitPath)
-		want(t, err, context.Canceled)
-		want(t, fifo.Live(path), unix.EADDRINUSE)
+		ipctest.Want(t, err, context.Canceled)
+		ipctest.Want(t, fifo.Live(path), unix.EADDRINUSE)
 		_, err = fifo.NewSharedReader(fd, "")
-		want(t, err, unix.EINVAL)
+		ipctest.Want(t, err, unix.EINVAL)
 
 		_, err = f.Shut()
 		must(err)
@@ -88,13 +89,9 @@ func TestNothingStaysOpen(t *testing.T) {
 			must(prepare())
 			must(ignore(fifo.Live(path), unix.ENOENT))
 			waitCtx, giveUp := context.WithCancel(ctx)
-			done := make(chan error, 1)
-			go func() {
-				_, err := fifo.OpenWriter(waitCtx, path, fifo.WaitPath)
-				done <- err
-			}()
+			result := open(waitCtx, path, fifo.WaitPath)
 			giveUp()
-			want(t, within(t, done), context.Canceled)
+			ipctest.Want(t, ipctest.Within(t, result).err, context.Canceled)
 		}
 	}
 	all() // the runtime's own descriptors come with the first use
@@ -104,7 +101,7 @@ func TestNothingStaysOpen(t *testing.T) {
 		all()
 	}
 	// context.AfterFunc and such may have a goroutine on its last steps.
-	eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
+	ipctest.Eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
 	if after := descriptors(t); after != fds {
 		t.Errorf("open before:\n%safter:\n%s", fds, after)
 	}

@@ -13,24 +13,25 @@ import (
 
 	"example.com/ipcsuite/pkg/fifo"
 	"example.com/ipcsuite/pkg/fork"
+	"example.com/ipcsuite/pkg/internal/ipctest"
 )
 
 func TestLiveTellsServedFromDead(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	want(t, fifo.Live(path), unix.ENOENT)
-	stale(t, path)
+	ipctest.Want(t, fifo.Live(path), unix.ENOENT)
+	ipctest.Mkfifo(t, path)
 	if err := fifo.Live(path); err != nil {
 		t.Errorf("nobody serves the FIFO: %v", err)
 	}
-	server := run(t, "serve", path)
-	server.expect("serving, replaced: true")
+	server := ipctest.Run(t, "serve", path)
+	server.Expect("serving, replaced: true")
 	err := fifo.Live(path)
-	expectPIDs(t, err, server.pid())
+	expectPIDs(t, err, server.PID())
 	if !strings.Contains(err.Error(), path) {
 		t.Errorf("error %q does not name %s", err, path)
 	}
-	server.kill()
+	server.Kill()
 	if err := fifo.Live(path); err != nil {
 		t.Errorf("the server has died: %v", err)
 	}
@@ -39,24 +40,24 @@ func TestLiveTellsServedFromDead(t *testing.T) {
 func TestLiveRefusesWhatIsNoFIFO(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	want(t, fifo.Live(dir), fifo.ErrNotFIFO)
-	stale(t, dir+"/fifo")
+	ipctest.Want(t, fifo.Live(dir), fifo.ErrNotFIFO)
+	ipctest.Mkfifo(t, dir+"/fifo")
 	if err := os.Symlink("fifo", dir+"/link"); err != nil {
 		t.Fatal(err)
 	}
-	want(t, fifo.Live(dir+"/link"), fifo.ErrNotFIFO)
+	ipctest.Want(t, fifo.Live(dir+"/link"), fifo.ErrNotFIFO)
 }
 
 func TestLiveNamesAllReadersAndNoWriters(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	server := run(t, "serve", path)
-	server.expect("serving, replaced: false")
-	reader := run(t, "read", path)
-	openWriter(t, path) // this process, which is not among them
-	reader.expect("open")
-	rawOpen(t, path, unix.O_PATH)
-	expectPIDs(t, fifo.Live(path), server.pid(), reader.pid())
+	server := ipctest.Run(t, "serve", path)
+	server.Expect("serving, replaced: false")
+	reader := ipctest.Run(t, "read", path)
+	ipctest.Writer(t, path) // this process, which is not among them
+	reader.Expect("open")
+	ipctest.Open(t, path, unix.O_PATH)
+	expectPIDs(t, fifo.Live(path), server.PID(), reader.PID())
 }
 
 func expectPIDs(t *testing.T, err error, pids ...int) {
@@ -93,15 +94,15 @@ func TestServerThatProcDoesNotShowIsLive(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := tempPath(t)
-			server := run(t, "serve", path)
-			server.expect("serving, replaced: false")
+			server := ipctest.Run(t, "serve", path)
+			server.Expect("serving, replaced: false")
 			cmd := fork.Command(tt.role, path)
 			tt.set(cmd.SysProcAttr)
-			c := start(t, cmd)
-			c.expect("live: []")
-			server.kill()
-			c.in.Close()
-			c.expect("dead")
+			c := ipctest.Start(t, cmd)
+			c.Expect("live: []")
+			server.Kill()
+			c.Stdin.Close()
+			c.Expect("dead")
 		})
 	}
 }
@@ -113,38 +114,38 @@ func TestLookingDisturbsNobodyWhoWaits(t *testing.T) {
 	t.Run("server", func(t *testing.T) {
 		t.Parallel()
 		path := tempPath(t)
-		f := create(t, path)
+		f := ipctest.FIFO(t, path)
 		ctx, cancel := context.WithCancelCause(context.Background())
-		waiting := blocked(t, func() error {
+		waiting := ipctest.Blocked(t, func() error {
 			_, err := f.OpenReader(ctx)
 			return err
-		}, inPoll...)
+		}, ipctest.InPoll...)
 		for range 20 {
-			want(t, fifo.Live(path), unix.EADDRINUSE)
+			ipctest.Want(t, fifo.Live(path), unix.EADDRINUSE)
 			_, err := fifo.Create(context.Background(), path, fifo.Options{})
-			want(t, err, unix.EADDRINUSE)
+			ipctest.Want(t, err, unix.EADDRINUSE)
 		}
 		reason := errors.New("enough")
 		cancel(reason)
-		want(t, within(t, waiting), reason)
+		ipctest.Want(t, ipctest.Within(t, waiting), reason)
 	})
 	t.Run("client, blocked in open(2) at a FIFO whose server has died", func(t *testing.T) {
 		t.Parallel()
 		path := tempPath(t)
-		stale(t, path)
-		c := run(t, "raw writer", path)
-		c.expect("opening")
-		eventually(t, "the client blocks in open(2)", func() bool { return threadsIn(c.pid(), unix.SYS_OPENAT) == 1 })
+		ipctest.Mkfifo(t, path)
+		c := ipctest.Run(t, "raw writer", path)
+		c.Expect("opening")
+		ipctest.Eventually(t, "the client blocks in open(2)", func() bool { return ipctest.ThreadsIn(c.PID(), unix.SYS_OPENAT) == 1 })
 		for range 20 {
 			if err := fifo.Live(path); err != nil {
 				t.Fatal(err)
 			}
 		}
 		// It has not gone on: it blocks in the same system call still.
-		if n := threadsIn(c.pid(), unix.SYS_OPENAT); n != 1 {
+		if n := ipctest.ThreadsIn(c.PID(), unix.SYS_OPENAT); n != 1 {
 			t.Errorf("%d threads of the client block in open(2), want 1", n)
 		}
-		rawOpen(t, path, unix.O_RDONLY|unix.O_NONBLOCK)
-		c.expect("open")
+		ipctest.Open(t, path, unix.O_RDONLY|unix.O_NONBLOCK)
+		c.Expect("open")
 	})
 }

@@ -11,23 +11,23 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/pkg/internal/ipctest"
 )
 
 func TestOneWriterAtATimeHasTheLock(t *testing.T) {
 	t.Parallel()
 	f, _, first := pair(t)
-	second := openWriter(t, f.Path())
+	second := ipctest.Writer(t, f.Path())
 	if err := first.Lock(); err != nil {
 		t.Fatal(err)
 	}
-	waiting := make(chan error, 1)
-	go func() { waiting <- second.Lock() }()
-	eventually(t, "the second waits", func() bool { return threadsIn(os.Getpid(), unix.SYS_FLOCK) > 0 })
+	waiting := ipctest.Go(second.Lock)
+	ipctest.Eventually(t, "the second waits", func() bool { return ipctest.ThreadsIn(os.Getpid(), unix.SYS_FLOCK) > 0 })
 	if len(waiting) > 0 {
 		t.Fatal("both have the lock")
 	}
 	first.Unlock()
-	if err := within(t, waiting); err != nil {
+	if err := ipctest.Within(t, waiting); err != nil {
 		t.Fatal(err)
 	}
 	second.Close() // gives it back too
@@ -39,7 +39,7 @@ func TestOneWriterAtATimeHasTheLock(t *testing.T) {
 func TestTryLockDoesNotWait(t *testing.T) {
 	t.Parallel()
 	f, _, first := pair(t)
-	second := openWriter(t, f.Path())
+	second := ipctest.Writer(t, f.Path())
 	if err := first.TryLock(); err != nil {
 		t.Fatal(err)
 	}
@@ -72,16 +72,16 @@ func TestContextAndCloseEndTheWaitForTheLock(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer second.Close()
-			waiting := blocked(t, second.Lock, inPoll...)
+			waiting := ipctest.Blocked(t, second.Lock, ipctest.InPoll...)
 			if end == "Close" {
 				second.Close()
 			} else {
 				cancel(reason)
 			}
-			want(t, within(t, waiting), target)
+			ipctest.Want(t, ipctest.Within(t, waiting), target)
 			// The one that comes too late does not keep the lock.
 			first.Unlock()
-			third := openWriter(t, f.Path())
+			third := ipctest.Writer(t, f.Path())
 			if err := third.Lock(); err != nil {
 				t.Fatal(err)
 			}
@@ -106,24 +106,24 @@ func TestNoLockIsTakenUnderAContextThatIsDone(t *testing.T) {
 	cancel(reason)
 	before := descriptors(t)
 	for range 10 {
-		want(t, second.Lock(), reason)
+		ipctest.Want(t, second.Lock(), reason)
 	}
 	if after := descriptors(t); after != before {
 		t.Errorf("open before:\n%safter:\n%s", before, after)
 	}
 	first.Unlock()
-	want(t, second.Lock(), reason)
-	want(t, second.TryLock(), reason)
+	ipctest.Want(t, second.Lock(), reason)
+	ipctest.Want(t, second.TryLock(), reason)
 }
 
 func TestTheLockKeepsWritersApart(t *testing.T) {
 	t.Parallel()
-	f := create(t, tempPath(t))
+	f := ipctest.FIFO(t, tempPath(t))
 	// Atomic, because the race detector does not know of flock(2).
 	var inside, times atomic.Int32
 	var all sync.WaitGroup
 	for range 4 {
-		w := openWriter(t, f.Path())
+		w := ipctest.Writer(t, f.Path())
 		all.Go(func() {
 			for range 200 {
 				if err := w.Lock(); err != nil {
@@ -165,7 +165,7 @@ func TestReadySaysIfThereIsRoom(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := w.Ready()
-	want(t, err, unix.EPIPE)
+	ipctest.Want(t, err, unix.EPIPE)
 }
 
 func TestOwnerIsTheUserWhoMadeTheFIFO(t *testing.T) {

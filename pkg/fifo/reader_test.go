@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/pkg/internal/ipctest"
 )
 
 func TestOpenReaderReturnsWhenAWriterHasCome(t *testing.T) {
@@ -23,31 +24,31 @@ func TestOpenReaderReturnsWhenAWriterHasCome(t *testing.T) {
 		reads string
 	}{
 		"and waits": {
-			comes: func(t *testing.T, path string) { openWriter(t, path) },
+			comes: func(t *testing.T, path string) { ipctest.Writer(t, path) },
 		},
 		"and writes": {
-			comes: func(t *testing.T, path string) { send(t, openWriter(t, path), "hello") },
+			comes: func(t *testing.T, path string) { send(t, ipctest.Writer(t, path), "hello") },
 			reads: "hello",
 		},
 		"and wrote and left": {
 			comes: func(t *testing.T, path string) {
-				w := openWriter(t, path)
+				w := ipctest.Writer(t, path)
 				send(t, w, "hello")
 				w.Close()
 			},
 			reads: "hello",
 		},
 		"and left": {
-			comes: func(t *testing.T, path string) { openWriter(t, path).Close() },
+			comes: func(t *testing.T, path string) { ipctest.Writer(t, path).Close() },
 		},
 		"for both ways": {
-			comes: func(t *testing.T, path string) { rawOpen(t, path, unix.O_RDWR|unix.O_NONBLOCK) },
+			comes: func(t *testing.T, path string) { ipctest.Open(t, path, unix.O_RDWR|unix.O_NONBLOCK) },
 		},
 		"after other readers": {
 			comes: func(t *testing.T, path string) {
-				rawOpen(t, path, unix.O_RDONLY|unix.O_NONBLOCK)
-				rawOpen(t, path, unix.O_PATH)
-				openWriter(t, path)
+				ipctest.Open(t, path, unix.O_RDONLY|unix.O_NONBLOCK)
+				ipctest.Open(t, path, unix.O_PATH)
+				ipctest.Writer(t, path)
 			},
 		},
 	}
@@ -60,14 +61,14 @@ func TestOpenReaderReturnsWhenAWriterHasCome(t *testing.T) {
 			t.Run(how+", "+name, func(t *testing.T) {
 				t.Parallel()
 				path := tempPath(t)
-				f := create(t, path)
+				f := ipctest.FIFO(t, path)
 				var r *fifo.Reader
-				waiting := blocked(t, func() (err error) {
+				waiting := ipctest.Blocked(t, func() (err error) {
 					r, err = open(f)
 					return err
-				}, inPoll...)
+				}, ipctest.InPoll...)
 				tt.comes(t, path)
-				if err := within(t, waiting); err != nil {
+				if err := ipctest.Within(t, waiting); err != nil {
 					t.Fatal(err)
 				}
 				defer r.Close()
@@ -82,40 +83,36 @@ func TestOpenReaderReturnsWhenAWriterHasCome(t *testing.T) {
 func TestOpenReaderMeetsAWriterThatBlocksInOpen(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	stale(t, path)
-	c := run(t, "raw writer", path)
-	c.expect("opening")
-	eventually(t, "the writer blocks in open(2)", func() bool { return threadsIn(c.pid(), unix.SYS_OPENAT) == 1 })
+	ipctest.Mkfifo(t, path)
+	c := ipctest.Run(t, "raw writer", path)
+	c.Expect("opening")
+	ipctest.Eventually(t, "the writer blocks in open(2)", func() bool { return ipctest.ThreadsIn(c.PID(), unix.SYS_OPENAT) == 1 })
 	r, err := fifo.OpenReader(context.Background(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	c.expect("open")
+	c.Expect("open")
 }
 
 func TestOpenReaderDoesNotWaitForASecondWriter(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	f := create(t, path)
-	openWriter(t, path).Close()
-	r, err := f.OpenReader(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	f := ipctest.FIFO(t, path)
+	ipctest.Writer(t, path).Close()
+	r := ipctest.Reader(t, f)
 	expectEOF(t, r)
 }
 
 func TestOpenReaderDoesNotReturnForOthers(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	create(t, path)
+	ipctest.FIFO(t, path)
 	ctx, cancel := context.WithCancelCause(context.Background())
-	waiting := blocked(t, func() error {
+	waiting := ipctest.Blocked(t, func() error {
 		_, err := fifo.OpenReader(ctx, path)
 		return err
-	}, inPoll...)
+	}, ipctest.InPoll...)
 	for range 10 {
 		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 		if err != nil {
@@ -125,11 +122,11 @@ func TestOpenReaderDoesNotReturnForOthers(t *testing.T) {
 		if err := os.Chmod(path, 0o640); err != nil {
 			t.Fatal(err)
 		}
-		want(t, fifo.Live(path), unix.EADDRINUSE)
+		ipctest.Want(t, fifo.Live(path), unix.EADDRINUSE)
 	}
 	reason := errors.New("enough")
 	cancel(reason)
-	want(t, within(t, waiting), reason)
+	ipctest.Want(t, ipctest.Within(t, waiting), reason)
 }
 
 func TestOpenReaderRefusesWhatIsNoFIFO(t *testing.T) {
@@ -150,13 +147,13 @@ func TestOpenReaderRefusesWhatIsNoFIFO(t *testing.T) {
 		dir + "/nonesuch": unix.ENOENT,
 	} {
 		_, err := fifo.OpenReader(context.Background(), name)
-		want(t, err, target)
+		ipctest.Want(t, err, target)
 		for _, wait := range []fifo.Wait{fifo.NoWait, fifo.WaitReader, fifo.WaitPath} {
 			if wait == fifo.WaitPath && name == dir+"/nonesuch" {
 				continue // which it waits for
 			}
 			_, err = fifo.OpenWriter(context.Background(), name, wait)
-			want(t, err, target)
+			ipctest.Want(t, err, target)
 		}
 	}
 }
@@ -176,23 +173,23 @@ func TestContextAndCloseEndEveryWaitOfAReader(t *testing.T) {
 			t.Parallel()
 			for end, target := range map[string]error{"the context": reason, "Close": os.ErrClosed} {
 				path := tempPath(t)
-				f := create(t, path)
-				openWriter(t, path)
+				f := ipctest.FIFO(t, path)
+				ipctest.Writer(t, path)
 				ctx, cancel := context.WithCancelCause(context.Background())
 				r, err := f.OpenReader(ctx)
 				if err != nil {
 					t.Fatal(err)
 				}
-				waiting := blocked(t, func() error { return wait(r) }, inPoll...)
+				waiting := ipctest.Blocked(t, func() error { return wait(r) }, ipctest.InPoll...)
 				if end == "Close" {
 					r.Close()
 				} else {
 					cancel(reason)
 				}
-				want(t, within(t, waiting), target)
-				want(t, wait(r), target) // and those that come after
+				ipctest.Want(t, ipctest.Within(t, waiting), target)
+				ipctest.Want(t, wait(r), target) // and those that come after
 				r.Close()
-				want(t, wait(r), os.ErrClosed)
+				ipctest.Want(t, wait(r), os.ErrClosed)
 				cancel(nil)
 			}
 		})
@@ -202,8 +199,8 @@ func TestContextAndCloseEndEveryWaitOfAReader(t *testing.T) {
 func TestWhatIsLeftCanBeReadWhenTheContextIsDone(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	f := create(t, path)
-	w := openWriter(t, path)
+	f := ipctest.FIFO(t, path)
+	w := ipctest.Writer(t, path)
 	ctx, cancel := context.WithCancel(context.Background())
 	r, err := f.OpenReader(ctx)
 	if err != nil {
@@ -214,7 +211,7 @@ func TestWhatIsLeftCanBeReadWhenTheContextIsDone(t *testing.T) {
 	cancel()
 	expectMessages(t, r, "one", "two")
 	_, err = r.Read(make([]byte, fifo.Atomic))
-	want(t, err, context.Canceled)
+	ipctest.Want(t, err, context.Canceled)
 }
 
 func TestCloseWaitsForNobodyAndCanBeRepeated(t *testing.T) {
@@ -226,10 +223,10 @@ func TestCloseWaitsForNobodyAndCanBeRepeated(t *testing.T) {
 		}
 	}
 	_, err := r.Pending()
-	want(t, err, os.ErrClosed)
+	ipctest.Want(t, err, os.ErrClosed)
 	_, err = w.Unread()
-	want(t, err, os.ErrClosed)
-	want(t, w.Await(), os.ErrClosed)
+	ipctest.Want(t, err, os.ErrClosed)
+	ipctest.Want(t, w.Await(), os.ErrClosed)
 	if !w.PeerGone() {
 		t.Error("PeerGone is false after Close")
 	}
@@ -259,9 +256,9 @@ func TestReadNeedsRoomForAMessage(t *testing.T) {
 	send(t, w, "whole")
 	for _, size := range []int{0, 1, fifo.Atomic - 1} {
 		_, err := r.Read(make([]byte, size))
-		want(t, err, unix.EINVAL)
+		ipctest.Want(t, err, unix.EINVAL)
 		_, err = f.TryRead(make([]byte, size))
-		want(t, err, unix.EINVAL)
+		ipctest.Want(t, err, unix.EINVAL)
 	}
 	expectMessages(t, r, "whole")
 }
@@ -270,31 +267,27 @@ func TestReadNeedsRoomForAMessage(t *testing.T) {
 func TestEndOfFileComesWhenEveryWriterHasClosed(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	f := create(t, path)
-	first, second := openWriter(t, path), openWriter(t, path)
-	third := run(t, "write", path, "3")
-	third.expect("opening", "open")
-	r, err := f.OpenReader(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	f := ipctest.FIFO(t, path)
+	first, second := ipctest.Writer(t, path), ipctest.Writer(t, path)
+	third := ipctest.Run(t, "write", path, "3")
+	third.Expect("opening", "open")
+	r := ipctest.Reader(t, f)
 	expectMessages(t, r, "3")
 
 	send(t, first, "1")
 	first.Close()
-	third.kill() // a writer that dies has closed too
+	third.Kill() // a writer that dies has closed too
 	expectMessages(t, r, "1")
-	want(t, readNow(f), unix.EAGAIN)
+	ipctest.Want(t, readNow(f), unix.EAGAIN)
 	send(t, second, "2")
 	second.Close()
 	expectMessages(t, r, "2")
 	expectEOF(t, r)
 	expectEOF(t, r) // and again
-	want(t, r.Await(), io.EOF)
+	ipctest.Want(t, r.Await(), io.EOF)
 
 	// Not for ever.
-	send(t, openWriter(t, path), "4")
+	send(t, ipctest.Writer(t, path), "4")
 	expectMessages(t, r, "4")
 }
 
@@ -306,32 +299,28 @@ func readNow(f *fifo.FIFO) error {
 func TestKeepOpenKeepsTheEndOfFileAway(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	f := create(t, path)
+	f := ipctest.FIFO(t, path)
 	for range 2 { // the second does nothing
 		if err := f.KeepOpen(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	r, err := f.OpenReader(context.Background()) // does not wait
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	r := ipctest.Reader(t, f) // does not wait
 	for i := range 3 {
-		w := openWriter(t, path)
+		w := ipctest.Writer(t, path)
 		send(t, w, fmt.Sprint(i))
 		w.Close()
 		expectMessages(t, r, fmt.Sprint(i))
-		want(t, readNow(f), unix.EAGAIN)
+		ipctest.Want(t, readNow(f), unix.EAGAIN)
 	}
 }
 
 func TestAwaitTakesNothing(t *testing.T) {
 	t.Parallel()
 	_, r, w := pair(t)
-	waiting := blocked(t, r.Await, inPoll...)
+	waiting := ipctest.Blocked(t, r.Await, ipctest.InPoll...)
 	send(t, w, "hello")
-	if err := within(t, waiting); err != nil {
+	if err := ipctest.Within(t, waiting); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := r.Pending(); n != len("hello") || err != nil {
@@ -347,32 +336,28 @@ func TestAwaitTakesNothing(t *testing.T) {
 func TestRawReaderGetsMessages(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	stale(t, path)
-	c := run(t, "raw reader", path)
-	c.expect("opening")
+	ipctest.Mkfifo(t, path)
+	c := ipctest.Run(t, "raw reader", path)
+	c.Expect("opening")
 	w, err := fifo.OpenWriter(context.Background(), path, fifo.WaitReader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.expect("open")
+	c.Expect("open")
 	send(t, w, "abc\n", "def", strings.Repeat("x", 1500), "ghi")
 	w.Close()
 	// What is longer than its buffer the kernel cuts: pipe(2), O_DIRECT.
-	c.expect(`"abc\n"`, `"def"`, fmt.Sprintf("%q", strings.Repeat("x", 1023)), `"ghi"`, `""`)
+	c.Expect(`"abc\n"`, `"def"`, fmt.Sprintf("%q", strings.Repeat("x", 1023)), `"ghi"`, `""`)
 }
 
 func TestRawWriterIsReadAsAStream(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	f := create(t, path)
-	c := run(t, "raw writer", path, "one", "two", "three")
-	c.expect("opening", "open")
-	c.stop()
-	r, err := f.OpenReader(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
+	f := ipctest.FIFO(t, path)
+	c := ipctest.Run(t, "raw writer", path, "one", "two", "three")
+	c.Expect("opening", "open")
+	c.Ends()
+	r := ipctest.Reader(t, f)
 	expectMessages(t, r, "onetwothree")
 	expectEOF(t, r)
 }
@@ -380,19 +365,14 @@ func TestRawWriterIsReadAsAStream(t *testing.T) {
 func TestReaderKeepsReadingWhenAWriterIsKilled(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	f := create(t, path)
-	c := run(t, "write", path, "last words")
-	c.expect("opening", "open")
-	r, err := f.OpenReader(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	waiting := make(chan error, 1)
+	f := ipctest.FIFO(t, path)
+	c := ipctest.Run(t, "write", path, "last words")
+	c.Expect("opening", "open")
+	r := ipctest.Reader(t, f)
 	expectMessages(t, r, "last words")
-	go func() { waiting <- r.Await() }()
-	c.kill()
-	want(t, within(t, waiting), io.EOF)
+	waiting := ipctest.Go(r.Await)
+	c.Kill()
+	ipctest.Want(t, ipctest.Within(t, waiting), io.EOF)
 }
 
 // One Reader in several goroutines: each message goes to one of them.
@@ -462,7 +442,7 @@ func expectEachOnce(t *testing.T, count int, got ...[]int) {
 func TestReadDoesNotAllocate(t *testing.T) {
 	_, r, w := pair(t)
 	buf, text := make([]byte, fifo.Atomic), []byte("hello")
-	expectNoAllocations(t, func() {
+	ipctest.NoAllocations(t, func() {
 		if _, err := w.Write(text); err != nil {
 			t.Fatal(err)
 		}
@@ -473,13 +453,6 @@ func TestReadDoesNotAllocate(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-}
-
-func expectNoAllocations(t *testing.T, f func()) {
-	t.Helper()
-	if n := testing.AllocsPerRun(2000, f); n != 0 {
-		t.Errorf("%v allocations, want none", n)
-	}
 }
 
 func expectMessages(t *testing.T, r *fifo.Reader, texts ...string) {

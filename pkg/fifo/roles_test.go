@@ -16,30 +16,31 @@ import (
 
 	"example.com/ipcsuite/pkg/fifo"
 	"example.com/ipcsuite/pkg/fork"
+	"example.com/ipcsuite/pkg/internal/ipctest"
 )
 
 // roles are what children do, each with the path of a FIFO as first argument.
 // Most say what they have done, live on until their stdin ends, and say more.
 var roles = fork.Roles{
-	"serve":      role(serve),
-	"mode":       role(mode),
-	"read":       role(read),
-	"hold":       role(hold),
-	"raw reader": role(rawReader),
-	"raw writer": role(rawWriter),
-	"write":      role(write),
-	"burst":      role(burst),
-	"sigpipe":    role(sigpipe),
-	"shared":     role(shared),
-	"echo":       role(echo),
-	"drain":      role(drain),
+	"serve":      ipctest.Role(serve),
+	"mode":       ipctest.Role(mode),
+	"read":       ipctest.Role(read),
+	"hold":       ipctest.Role(hold),
+	"raw reader": ipctest.Role(rawReader),
+	"raw writer": ipctest.Role(rawWriter),
+	"write":      ipctest.Role(write),
+	"burst":      ipctest.Role(burst),
+	"sigpipe":    ipctest.Role(sigpipe),
+	"shared":     ipctest.Role(shared),
+	"echo":       ipctest.Role(echo),
+	"drain":      ipctest.Role(drain),
 
-	"shut without descriptors": role(shutWithoutDescriptors),
+	"shut without descriptors": ipctest.Role(shutWithoutDescriptors),
 
 	"reader": reader, // of the example
-	"live":   role(live),
+	"live":   ipctest.Role(live),
 	// the same with a /proc of its own
-	"live in namespace": role(func(args []string) error {
+	"live in namespace": ipctest.Role(func(args []string) error {
 		if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 			return fmt.Errorf("make mounts private: %w", err)
 		}
@@ -50,18 +51,6 @@ var roles = fork.Roles{
 	}),
 }
 
-func role(f func(args []string) error) fork.Role {
-	return func(_ context.Context, args []string) int {
-		if err := f(args); err != nil {
-			fmt.Println("error:", err)
-		}
-		return 0
-	}
-}
-
-// stdinEnds blocks until the parent closes it.
-func stdinEnds() { _, _ = io.Copy(io.Discard, os.Stdin) }
-
 // serve makes the FIFO and removes it when it is told to end. It says which
 // other it has met.
 func serve(args []string) error {
@@ -70,13 +59,13 @@ func serve(args []string) error {
 	switch {
 	case errors.As(err, &live):
 		fmt.Println("live:", live.PIDs)
-		stdinEnds()
+		ipctest.StdinEnds()
 		return nil
 	case err != nil:
 		return err
 	}
 	fmt.Println("serving, replaced:", f.Replaced())
-	stdinEnds()
+	ipctest.StdinEnds()
 	return f.Remove()
 }
 
@@ -161,7 +150,7 @@ func rawWriter(args []string) error {
 			return err
 		}
 	}
-	stdinEnds()
+	ipctest.StdinEnds()
 	return nil
 }
 
@@ -170,7 +159,7 @@ func write(args []string) error {
 	fmt.Println("opening")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	go func() {
-		stdinEnds()
+		ipctest.StdinEnds()
 		cancel(errors.New("told to end"))
 	}()
 	w, err := fifo.OpenWriter(ctx, args[0], fifo.WaitPath)
@@ -340,7 +329,7 @@ func live(args []string) error {
 		default:
 			return err
 		}
-		stdinEnds()
+		ipctest.StdinEnds()
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"example.com/ipcsuite/pkg/fifo"
 	"example.com/ipcsuite/pkg/fork"
+	"example.com/ipcsuite/pkg/internal/ipctest"
 )
 
 // sharedReader returns a reader in this process.
@@ -39,7 +40,7 @@ func sharedReader(t *testing.T, f *fifo.FIFO) *fifo.SharedReader {
 }
 
 // startReaders starts n reader processes, which are ready when it returns.
-func startReaders(t *testing.T, f *fifo.FIFO, n int, say string) (readers []*child) {
+func startReaders(t *testing.T, f *fifo.FIFO, n int, say string) (readers []*ipctest.Child) {
 	t.Helper()
 	file, word, err := f.Shared()
 	if err != nil {
@@ -49,10 +50,10 @@ func startReaders(t *testing.T, f *fifo.FIFO, n int, say string) (readers []*chi
 	for range n {
 		cmd := fork.Command("shared", word, say)
 		cmd.ExtraFiles = []*os.File{file}
-		readers = append(readers, start(t, cmd))
+		readers = append(readers, ipctest.Start(t, cmd))
 	}
 	for _, c := range readers {
-		c.expect("ready")
+		c.Expect("ready")
 	}
 	return readers
 }
@@ -62,30 +63,28 @@ func startReaders(t *testing.T, f *fifo.FIFO, n int, say string) (readers []*chi
 func TestEveryMessageReachesOneOfSeveralProcessesWhole(t *testing.T) {
 	t.Parallel()
 	const writers, readers, each = 2, 3, 10_000
-	f := create(t, tempPath(t))
+	f := ipctest.FIFO(t, tempPath(t))
 	if err := f.KeepOpen(); err != nil {
 		t.Fatal(err)
 	}
 	processes := startReaders(t, f, readers, "number")
 	said := make(chan string, readers)
 	for _, c := range processes {
-		go func() { said <- c.stop() }()
+		go func() { said <- c.Stop() }()
 	}
-	var bursts []*child
+	var bursts []*ipctest.Child
 	for i := range writers {
-		bursts = append(bursts, run(t, "burst", f.Path(), strconv.Itoa(i*each), strconv.Itoa(each)))
+		bursts = append(bursts, ipctest.Run(t, "burst", f.Path(), strconv.Itoa(i*each), strconv.Itoa(each)))
 	}
 	for _, c := range bursts {
-		if text := c.stop(); text != "" {
-			t.Error(text)
-		}
+		c.Ends()
 	}
 	if err := f.StopReaders(t.Context(), readers); err != nil {
 		t.Fatal(err)
 	}
 	var numbers []int
 	for range processes {
-		lines := list(within(t, said))
+		lines := list(ipctest.Within(t, said))
 		if last := lines[len(lines)-1]; last != "error: "+fifo.ErrStopped.Error() {
 			t.Errorf("a reader ended with %q", last)
 		}
@@ -103,14 +102,14 @@ func TestEveryMessageReachesOneOfSeveralProcessesWhole(t *testing.T) {
 // Claim 19.
 func TestEveryProcessSeesTheEndOfFile(t *testing.T) {
 	t.Parallel()
-	f := create(t, tempPath(t))
-	w := openWriter(t, f.Path())
+	f := ipctest.FIFO(t, tempPath(t))
+	w := ipctest.Writer(t, f.Path())
 	readers := startReaders(t, f, 3, "quote")
 	send(t, w, "hello")
 	w.Close()
 	var all strings.Builder
 	for _, c := range readers {
-		all.WriteString(c.stop())
+		all.WriteString(c.Stop())
 	}
 	text := all.String()
 	if strings.Count(text, "end of file\n") != 3 || strings.Count(text, `"hello"`) != 1 || len(list(text)) != 4 {
@@ -120,20 +119,20 @@ func TestEveryProcessSeesTheEndOfFile(t *testing.T) {
 
 func TestReadersGoOnWhenOneIsKilled(t *testing.T) {
 	t.Parallel()
-	f := create(t, tempPath(t))
-	w := openWriter(t, f.Path())
+	f := ipctest.FIFO(t, tempPath(t))
+	w := ipctest.Writer(t, f.Path())
 	readers := startReaders(t, f, 2, "quote")
-	readers[0].kill()
+	readers[0].Kill()
 	send(t, w, "one", "two", "three")
-	readers[1].expect(`"one"`, `"two"`, `"three"`)
+	readers[1].Expect(`"one"`, `"two"`, `"three"`)
 	w.Close()
-	readers[1].expect("end of file")
+	readers[1].Expect("end of file")
 }
 
 func TestStopReadersLetsThemReadWhatWasWrittenBefore(t *testing.T) {
 	t.Parallel()
-	f := create(t, tempPath(t))
-	w := openWriter(t, f.Path())
+	f := ipctest.FIFO(t, tempPath(t))
+	w := ipctest.Writer(t, f.Path())
 	r := sharedReader(t, f)
 	// What only resembles the mark is a message.
 	resembling := make([]byte, fifo.Atomic)
@@ -146,9 +145,9 @@ func TestStopReadersLetsThemReadWhatWasWrittenBefore(t *testing.T) {
 	expectNext(t, r, "one", string(resembling), string(make([]byte, fifo.Atomic)))
 	for range 2 { // for good
 		_, err := r.Next()
-		want(t, err, fifo.ErrStopped)
+		ipctest.Want(t, err, fifo.ErrStopped)
 		_, err = r.TryNext()
-		want(t, err, fifo.ErrStopped)
+		ipctest.Want(t, err, fifo.ErrStopped)
 	}
 	// The next reader finds what came later.
 	expectNext(t, sharedReader(t, f), "late")
@@ -161,9 +160,9 @@ func TestMarkIsFoundBehindAStream(t *testing.T) {
 	for _, size := range []int{1, 100, 4095, 4096, 4097, 50_000} {
 		t.Run(fmt.Sprintf("%d bytes", size), func(t *testing.T) {
 			t.Parallel()
-			f := create(t, tempPath(t))
+			f := ipctest.FIFO(t, tempPath(t))
 			r := sharedReader(t, f)
-			fd := rawOpen(t, f.Path(), unix.O_WRONLY)
+			fd := ipctest.Open(t, f.Path(), unix.O_WRONLY)
 			stream := strings.Repeat("s", size)
 			if n, err := unix.Write(fd, []byte(stream)); n != size || err != nil {
 				t.Fatal(n, err)
@@ -180,7 +179,7 @@ func TestMarkIsFoundBehindAStream(t *testing.T) {
 			}
 			expectNext(t, r, stream)
 			_, err := r.Next()
-			want(t, err, fifo.ErrStopped)
+			ipctest.Want(t, err, fifo.ErrStopped)
 			expectNext(t, sharedReader(t, f), "late")
 		})
 	}
@@ -189,21 +188,21 @@ func TestMarkIsFoundBehindAStream(t *testing.T) {
 func TestStopReadersWaitsWhileTheFIFOIsFull(t *testing.T) {
 	t.Parallel()
 	reason := errors.New("enough")
-	f := create(t, tempPath(t))
-	w := openWriter(t, f.Path())
+	f := ipctest.FIFO(t, tempPath(t))
+	w := ipctest.Writer(t, f.Path())
 	sent := fill(t, w)
 	ctx, cancel := context.WithCancelCause(context.Background())
-	stopping := blocked(t, func() error { return f.StopReaders(ctx, 2) }, inPoll...)
+	stopping := ipctest.Blocked(t, func() error { return f.StopReaders(ctx, 2) }, ipctest.InPoll...)
 	buf := make([]byte, fifo.Atomic)
 	if _, err := f.TryRead(buf); err != nil { // makes room for one
 		t.Fatal(err)
 	}
-	eventually(t, "one mark is written", func() bool {
+	ipctest.Eventually(t, "one mark is written", func() bool {
 		n, err := w.Unread() // where it counts as messages, by its bytes
 		return err != nil || n > sent-1
 	})
 	cancel(reason)
-	want(t, within(t, stopping), reason)
+	ipctest.Want(t, ipctest.Within(t, stopping), reason)
 
 	// The mark is no message.
 	if n, err := f.Pending(); n != sent-1 || err != nil {
@@ -214,12 +213,12 @@ func TestStopReadersWaitsWhileTheFIFOIsFull(t *testing.T) {
 			t.Fatalf("TryRead: %q, %v; want %d", buf[:n], err, i)
 		}
 	}
-	want(t, readNow(f), unix.EAGAIN)
+	ipctest.Want(t, readNow(f), unix.EAGAIN)
 }
 
 func TestPendingCountsMessagesAndTakesNothing(t *testing.T) {
 	t.Parallel()
-	f := create(t, tempPath(t))
+	f := ipctest.FIFO(t, tempPath(t))
 	expectPending := func(want int) {
 		t.Helper()
 		if n, err := f.Pending(); n != want || err != nil {
@@ -227,7 +226,7 @@ func TestPendingCountsMessagesAndTakesNothing(t *testing.T) {
 		}
 	}
 	expectPending(0)
-	w := openWriter(t, f.Path())
+	w := ipctest.Writer(t, f.Path())
 	expectPending(0)
 	if _, err := f.SetCapacity(1 << 20); err != nil {
 		t.Fatal(err)
@@ -250,26 +249,26 @@ func TestPendingCountsMessagesAndTakesNothing(t *testing.T) {
 		}
 	}
 	expectPending(0)
-	want(t, readNow(f), io.EOF)
+	ipctest.Want(t, readNow(f), io.EOF)
 }
 
 func TestSharedReaderTriesWithoutBlocking(t *testing.T) {
 	t.Parallel()
-	f := create(t, tempPath(t))
+	f := ipctest.FIFO(t, tempPath(t))
 	r := sharedReader(t, f)
 	_, err := r.TryNext()
-	want(t, err, io.EOF) // no writer
+	ipctest.Want(t, err, io.EOF) // no writer
 	_, err = r.Next()
-	want(t, err, io.EOF)
-	w := openWriter(t, f.Path())
+	ipctest.Want(t, err, io.EOF)
+	w := ipctest.Writer(t, f.Path())
 	_, err = r.TryNext()
-	want(t, err, unix.EAGAIN)
+	ipctest.Want(t, err, unix.EAGAIN)
 	send(t, w, "one", "two")
 	if text, err := r.TryNext(); string(text) != "one" || err != nil {
 		t.Errorf("TryNext: %q, %v", text, err)
 	}
 	expectNext(t, r, "two")
-	waiting := blocked(t, func() error {
+	waiting := ipctest.Blocked(t, func() error {
 		text, err := r.Next()
 		if string(text) != "three" {
 			t.Errorf("Next: %q", text)
@@ -277,7 +276,7 @@ func TestSharedReaderTriesWithoutBlocking(t *testing.T) {
 		return err
 	}, unix.SYS_READ)
 	send(t, w, "three")
-	if err := within(t, waiting); err != nil {
+	if err := ipctest.Within(t, waiting); err != nil {
 		t.Error(err)
 	}
 }
@@ -285,18 +284,17 @@ func TestSharedReaderTriesWithoutBlocking(t *testing.T) {
 func TestStopOneStopsAReaderThatIsAsleep(t *testing.T) {
 	f, _, w := pair(t)
 	r := sharedReader(t, f)
-	stopped := make(chan error, 1)
-	go func() {
+	stopped := ipctest.Go(func() error {
 		expectNext(t, r, "before")
 		_, err := r.Next()
-		stopped <- err
-	}()
+		return err
+	})
 	send(t, w, "before")
 	if err := r.StopOne(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	send(t, w, "behind")
-	want(t, within(t, stopped), fifo.ErrStopped)
+	ipctest.Want(t, ipctest.Within(t, stopped), fifo.ErrStopped)
 	if n, err := w.Unread(); n != 1 || err != nil {
 		t.Errorf("%d messages are left, %v, want 1", n, err)
 	}
@@ -309,7 +307,7 @@ func TestSetBuffer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want(t, r.SetBuffer(make([]byte, capacity+fifo.Atomic-1)), unix.EINVAL)
+	ipctest.Want(t, r.SetBuffer(make([]byte, capacity+fifo.Atomic-1)), unix.EINVAL)
 	buf := make([]byte, capacity+fifo.Atomic)
 	if err := r.SetBuffer(buf); err != nil {
 		t.Fatal(err)
@@ -325,21 +323,19 @@ func TestSetBuffer(t *testing.T) {
 // been read before.
 func TestNothingComesAfterShut(t *testing.T) {
 	for range 50 {
-		f := create(t, tempPath(t))
+		f := ipctest.FIFO(t, tempPath(t))
 		if _, err := f.SetCapacity(1 << 20); err != nil {
 			t.Fatal(err)
 		}
-		w := openWriter(t, f.Path())
-		written, read := make(chan int), 0
-		go func() {
-			n := 0
+		w := ipctest.Writer(t, f.Path())
+		written := ipctest.Go(func() (n int) {
 			for ; ; n++ {
 				if _, err := w.Write([]byte("message")); err != nil {
-					break
+					return n
 				}
 			}
-			written <- n
-		}()
+		})
+		read := 0
 		for buf := make([]byte, fifo.Atomic); read < 100; {
 			switch _, err := f.TryRead(buf); {
 			case err == nil:
@@ -352,7 +348,7 @@ func TestNothingComesAfterShut(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := within(t, written); read+left != n {
+		if n := ipctest.Within(t, written); read+left != n {
 			t.Fatalf("of %d messages, %d were read, and %d are said to be left", n, read, left)
 		}
 		f.Close()
@@ -367,16 +363,16 @@ func TestClosedSharedReaderTouchesNoDescriptor(t *testing.T) {
 	r.Close()
 	r.Close()
 	_, err := r.Next()
-	want(t, err, os.ErrClosed)
+	ipctest.Want(t, err, os.ErrClosed)
 	_, err = r.TryNext()
-	want(t, err, os.ErrClosed)
-	want(t, r.StopOne(t.Context()), os.ErrClosed)
+	ipctest.Want(t, err, os.ErrClosed)
+	ipctest.Want(t, r.StopOne(t.Context()), os.ErrClosed)
 }
 
 // A reader process knows its FIFO only by a descriptor.
 func TestErrorsOfASharedReaderNameTheFIFO(t *testing.T) {
 	t.Parallel()
-	f := create(t, tempPath(t))
+	f := ipctest.FIFO(t, tempPath(t))
 	file, word, err := f.Shared()
 	if err != nil {
 		t.Fatal(err)
@@ -412,23 +408,23 @@ func TestErrorsOfASharedReaderNameTheFIFO(t *testing.T) {
 
 func TestShutClosesTheReadEndAlsoWhereItCannotHoldAnother(t *testing.T) {
 	t.Parallel()
-	c := run(t, "shut without descriptors", tempPath(t))
-	c.expect("shut: true", "then write: broken pipe")
+	c := ipctest.Run(t, "shut without descriptors", tempPath(t))
+	c.Expect("shut: true", "then write: broken pipe")
 }
 
 func TestClosedFIFOIsNotOpenedAgain(t *testing.T) {
 	t.Parallel()
-	f := create(t, tempPath(t))
+	f := ipctest.FIFO(t, tempPath(t))
 	f.Close()
 	_, _, err := f.Shared()
-	want(t, err, os.ErrClosed)
-	want(t, f.KeepOpen(), os.ErrClosed)
-	want(t, f.StopReaders(t.Context(), 1), os.ErrClosed)
+	ipctest.Want(t, err, os.ErrClosed)
+	ipctest.Want(t, f.KeepOpen(), os.ErrClosed)
+	ipctest.Want(t, f.StopReaders(t.Context(), 1), os.ErrClosed)
 }
 
 func TestNewSharedReaderRefusesWhatSharedHasNotReturned(t *testing.T) {
 	t.Parallel()
-	f := create(t, tempPath(t))
+	f := ipctest.FIFO(t, tempPath(t))
 	file, word, err := f.Shared()
 	if err != nil {
 		t.Fatal(err)
@@ -436,7 +432,7 @@ func TestNewSharedReaderRefusesWhatSharedHasNotReturned(t *testing.T) {
 	defer file.Close()
 	for _, bad := range []string{"", "00", word[1:], word + "00", strings.Repeat("x", len(word))} {
 		_, err := fifo.NewSharedReader(int(file.Fd()), bad)
-		want(t, err, unix.EINVAL)
+		ipctest.Want(t, err, unix.EINVAL)
 	}
 	null, err := os.Open("/dev/null")
 	if err != nil {
@@ -444,7 +440,7 @@ func TestNewSharedReaderRefusesWhatSharedHasNotReturned(t *testing.T) {
 	}
 	defer null.Close()
 	_, err = fifo.NewSharedReader(int(null.Fd()), word)
-	want(t, err, unix.EBADF) // says fcntl(2) of what is no pipe
+	ipctest.Want(t, err, unix.EBADF) // says fcntl(2) of what is no pipe
 }
 
 func TestSetCapacityGivesWhatItSays(t *testing.T) {
@@ -464,13 +460,13 @@ func TestSetCapacityGivesWhatItSays(t *testing.T) {
 			continue // an int has 32 bits itself
 		}
 		_, err := f.SetCapacity(asked)
-		want(t, err, unix.EINVAL)
-		want(t, r.SetCapacity(asked), unix.EINVAL)
-		want(t, w.SetCapacity(asked), unix.EINVAL)
+		ipctest.Want(t, err, unix.EINVAL)
+		ipctest.Want(t, r.SetCapacity(asked), unix.EINVAL)
+		ipctest.Want(t, w.SetCapacity(asked), unix.EINVAL)
 	}
 	send(t, w, "one", "two")
 	_, err := f.SetCapacity(4096)
-	want(t, err, unix.EBUSY)
+	ipctest.Want(t, err, unix.EBUSY)
 }
 
 // Claims 14 and 15: what the article calls one struct file is two, which lead to
@@ -480,7 +476,7 @@ func TestTwoOpensAreTwoDescriptionsOfOneInode(t *testing.T) {
 	f, _, w := pair(t)
 	send(t, w, strings.Repeat("x", fifo.Atomic))
 	var read, written, named unix.Stat_t
-	reader, writer := rawOpen(t, f.Path(), unix.O_RDONLY|unix.O_NONBLOCK), rawOpen(t, f.Path(), unix.O_WRONLY)
+	reader, writer := ipctest.Open(t, f.Path(), unix.O_RDONLY|unix.O_NONBLOCK), ipctest.Open(t, f.Path(), unix.O_WRONLY)
 	if err := errors.Join(unix.Fstat(reader, &read), unix.Fstat(writer, &written), unix.Lstat(f.Path(), &named)); err != nil {
 		t.Fatal(err)
 	}
@@ -500,23 +496,13 @@ func TestTwoOpensAreTwoDescriptionsOfOneInode(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(inherited)
-	if !sameDescription(t, int(file.Fd()), inherited) {
+	same := func(a, b int) bool { return ipctest.SameDescription(t, a, os.Getpid(), b) }
+	if !same(int(file.Fd()), inherited) {
 		t.Error("kcmp(2) says that a duplicate has another description")
 	}
-	if sameDescription(t, reader, int(file.Fd())) || sameDescription(t, reader, writer) {
+	if same(reader, int(file.Fd())) || same(reader, writer) {
 		t.Error("kcmp(2) says that two open(2) have one description")
 	}
-}
-
-func sameDescription(t *testing.T, a, b int) bool {
-	t.Helper()
-	const kcmpFile = 0 // KCMP_FILE, <linux/kcmp.h>
-	pid := uintptr(os.Getpid())
-	order, _, errno := unix.Syscall6(unix.SYS_KCMP, pid, pid, kcmpFile, uintptr(a), uintptr(b), 0)
-	if errno != 0 {
-		t.Skipf("NOT TESTED: kcmp: %v", errno) // needs CONFIG_KCMP
-	}
-	return order == 0
 }
 
 func TestNextDoesNotAllocate(t *testing.T) {
@@ -525,7 +511,7 @@ func TestNextDoesNotAllocate(t *testing.T) {
 	text := []byte("hello")
 	for name, next := range map[string]func() ([]byte, error){"Next": r.Next, "TryNext": r.TryNext} {
 		t.Run(name, func(t *testing.T) {
-			expectNoAllocations(t, func() {
+			ipctest.NoAllocations(t, func() {
 				if _, err := w.Write(text); err != nil {
 					t.Fatal(err)
 				}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/pkg/internal/ipctest"
 )
 
 // A peer that makes the kernel wait for memory in the middle of a copy has the pipe's
@@ -43,27 +44,23 @@ func TestWhoeverHoldsThePipeDoesNotHoldTheProgram(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer f.Remove()
-			w := openWriter(t, path)
-			r, err := f.OpenReader(context.Background())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer r.Close()
+			w := ipctest.Writer(t, path)
+			r := ipctest.Reader(t, f)
 
-			peer := run(t, "hold", path)
-			if said := peer.line(); said != "writing" {
+			peer := ipctest.Run(t, "hold", path)
+			if said := peer.Line(); said != "writing" {
 				t.Skip("NOT TESTED: userfaultfd(2) takes CAP_SYS_PTRACE: ", said)
 			}
-			holds := func() bool { return threadsIn(peer.pid(), unix.SYS_WRITE) == 1 }
-			eventually(t, "the peer holds the pipe", holds)
-			done := blocked(t, func() error { return tt.do(r, w) }, tt.call)
+			holds := func() bool { return ipctest.ThreadsIn(peer.PID(), unix.SYS_WRITE) == 1 }
+			ipctest.Eventually(t, "the peer holds the pipe", holds)
+			done := ipctest.Blocked(t, func() error { return tt.do(r, w) }, tt.call)
 			runtime.GC()
 			if !holds() {
 				t.Error("the garbage collector had to wait for the peer")
 			}
-			peer.kill()
+			peer.Kill()
 			w.Close()
-			_ = within(t, done) // it may have been done, or say that the writers have gone
+			_ = ipctest.Within(t, done) // it may have been done, or say that the writers have gone
 		})
 	}
 }
@@ -72,7 +69,7 @@ func TestWhoeverHoldsThePipeDoesNotHoldTheProgram(t *testing.T) {
 // for anything.
 func hold(args []string) error {
 	runtime.LockOSThread()
-	time.AfterFunc(2*limit, func() { os.Exit(1) })
+	time.AfterFunc(2*ipctest.Limit, func() { os.Exit(1) })
 	w, err := unix.Open(args[0], unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err

@@ -12,29 +12,29 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/pkg/fifo"
-	"example.com/ipcsuite/pkg/fork"
+	"example.com/ipcsuite/pkg/internal/ipctest"
 )
 
 func TestOpenWriterWithoutWaitingSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
 	_, err := fifo.OpenWriter(context.Background(), path, fifo.NoWait)
-	want(t, err, unix.ENOENT)
-	stale(t, path)
+	ipctest.Want(t, err, unix.ENOENT)
+	ipctest.Mkfifo(t, path)
 	_, err = fifo.OpenWriter(context.Background(), path, fifo.NoWait)
-	want(t, err, unix.ENXIO)
+	ipctest.Want(t, err, unix.ENXIO)
 }
 
 func TestOpenWriterUnderACancelledContextFails(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	create(t, path)
+	ipctest.FIFO(t, path)
 	reason := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	cancel(reason)
 	for _, wait := range []fifo.Wait{fifo.NoWait, fifo.WaitReader, fifo.WaitPath} {
 		_, err := fifo.OpenWriter(ctx, path, wait)
-		want(t, err, reason)
+		ipctest.Want(t, err, reason)
 	}
 }
 
@@ -45,35 +45,38 @@ func waiting(t *testing.T, ctx context.Context, path string, wait fifo.Wait) <-c
 	t.Helper()
 	_, err := os.Lstat(path)
 	exists := err == nil
-	before := threadsIn(os.Getpid(), unix.SYS_OPENAT)
-	result := make(chan opened, 1)
-	started := make(chan struct{})
-	go func() {
-		close(started)
-		w, err := fifo.OpenWriter(ctx, path, wait)
-		result <- opened{w, err}
-	}()
-	<-started
+	before := ipctest.ThreadsIn(os.Getpid(), unix.SYS_OPENAT)
+	result := open(ctx, path, wait)
 	if exists {
-		eventually(t, "OpenWriter blocks in open(2)", func() bool {
-			return threadsIn(os.Getpid(), unix.SYS_OPENAT) > before
+		ipctest.Eventually(t, "OpenWriter blocks in open(2)", func() bool {
+			return ipctest.ThreadsIn(os.Getpid(), unix.SYS_OPENAT) > before
 		})
 	}
-	t.Cleanup(func() {
-		select {
-		case o := <-result:
-			if o.err == nil {
-				o.w.Close()
-			}
-		default:
-		}
-	})
 	return result
+}
+
+// open starts an OpenWriter.
+func open(ctx context.Context, path string, wait fifo.Wait) <-chan opened {
+	return ipctest.Go(func() opened {
+		w, err := fifo.OpenWriter(ctx, path, wait)
+		return opened{w, err}
+	})
 }
 
 type opened struct {
 	w   *fifo.Writer
 	err error
+}
+
+// writerOf returns what an OpenWriter returns, which must succeed.
+func writerOf(t *testing.T, result <-chan opened) *fifo.Writer {
+	t.Helper()
+	o := ipctest.Within(t, result)
+	if o.err != nil {
+		t.Fatal(o.err)
+	}
+	t.Cleanup(func() { o.w.Close() })
+	return o.w
 }
 
 func TestOpenWriterWaitsForAReader(t *testing.T) {
@@ -82,34 +85,33 @@ func TestOpenWriterWaitsForAReader(t *testing.T) {
 		from  fifo.Wait // the least of waits that this takes
 	}{
 		"a server that replaces the FIFO": {
-			comes: func(t *testing.T, path string) { create(t, path) },
+			comes: func(t *testing.T, path string) { ipctest.FIFO(t, path) },
 			from:  fifo.WaitReader,
 		},
 		"a server that blocks in open(2)": {
 			comes: func(t *testing.T, path string) {
-				c := run(t, "raw reader", path)
-				c.expect("opening", "open")
+				c := ipctest.Run(t, "raw reader", path)
+				c.Expect("opening", "open")
 			},
 			from: fifo.WaitReader,
 		},
 		"a reader that does not block": {
-			comes: func(t *testing.T, path string) { rawOpen(t, path, unix.O_RDONLY|unix.O_NONBLOCK) },
+			comes: func(t *testing.T, path string) { ipctest.Open(t, path, unix.O_RDONLY|unix.O_NONBLOCK) },
 			from:  fifo.WaitReader,
 		},
 		"a reader of this package": {
 			comes: func(t *testing.T, path string) {
-				c := run(t, "read", path)
-				c.expect("open")
+				c := ipctest.Run(t, "read", path)
+				c.Expect("open")
 			},
 			from: fifo.WaitReader,
 		},
 		"another FIFO, moved into place": {
 			comes: func(t *testing.T, path string) {
-				f := create(t, path+".other")
+				ipctest.FIFO(t, path+".other")
 				if err := os.Rename(path+".other", path); err != nil {
 					t.Fatal(err)
 				}
-				_ = f // whose Remove finds it gone
 			},
 			from: fifo.WaitReader,
 		},
@@ -120,7 +122,7 @@ func TestOpenWriterWaitsForAReader(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				create(t, path)
+				ipctest.FIFO(t, path)
 			},
 			from: fifo.WaitPath,
 		},
@@ -132,15 +134,10 @@ func TestOpenWriterWaitsForAReader(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("%s, wait %d", name, wait), func(t *testing.T) {
 				path := tempPath(t)
-				stale(t, path)
+				ipctest.Mkfifo(t, path)
 				result := waiting(t, context.Background(), path, wait)
 				way.comes(t, path)
-				o := within(t, result)
-				if o.err != nil {
-					t.Fatal(o.err)
-				}
-				defer o.w.Close()
-				send(t, o.w, "hello")
+				send(t, writerOf(t, result), "hello")
 			})
 		}
 	}
@@ -148,9 +145,9 @@ func TestOpenWriterWaitsForAReader(t *testing.T) {
 
 func TestOpenWriterWaitsForThePath(t *testing.T) {
 	ways := map[string]func(t *testing.T, path string){
-		"the FIFO is made": func(t *testing.T, path string) { create(t, path) },
+		"the FIFO is made": func(t *testing.T, path string) { ipctest.FIFO(t, path) },
 		"it is moved into place": func(t *testing.T, path string) {
-			create(t, path+".other")
+			ipctest.FIFO(t, path+".other")
 			if err := os.Rename(path+".other", path); err != nil {
 				t.Fatal(err)
 			}
@@ -161,15 +158,15 @@ func TestOpenWriterWaitsForThePath(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			create(t, path)
+			ipctest.FIFO(t, path)
 		},
 		"it comes as a program without this package makes it": func(t *testing.T, path string) {
-			stale(t, path)
-			run(t, "raw reader", path).expect("opening", "open")
+			ipctest.Mkfifo(t, path)
+			ipctest.Run(t, "raw reader", path).Expect("opening", "open")
 		},
 		"a server dies and another comes": func(t *testing.T, path string) {
-			stale(t, path)
-			create(t, path)
+			ipctest.Mkfifo(t, path)
+			ipctest.FIFO(t, path)
 		},
 	}
 	for name, comes := range ways {
@@ -177,12 +174,7 @@ func TestOpenWriterWaitsForThePath(t *testing.T) {
 			path := tempPath(t)
 			result := waiting(t, context.Background(), path, fifo.WaitPath)
 			comes(t, path)
-			o := within(t, result)
-			if o.err != nil {
-				t.Fatal(o.err)
-			}
-			defer o.w.Close()
-			send(t, o.w, "hello")
+			send(t, writerOf(t, result), "hello")
 		})
 	}
 }
@@ -190,19 +182,19 @@ func TestOpenWriterWaitsForThePath(t *testing.T) {
 func TestWaitForThePathEndsWithTheFolder(t *testing.T) {
 	t.Run("that was not there", func(t *testing.T) {
 		_, err := fifo.OpenWriter(context.Background(), filepath.Join(t.TempDir(), "nonesuch", "fifo"), fifo.WaitPath)
-		want(t, err, unix.ENOENT)
+		ipctest.Want(t, err, unix.ENOENT)
 	})
 	t.Run("that is removed", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "folder", "fifo")
 		if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		stale(t, path) // so that it can be seen to wait
+		ipctest.Mkfifo(t, path) // so that it can be seen to wait
 		result := waiting(t, context.Background(), path, fifo.WaitPath)
 		if err := os.RemoveAll(filepath.Dir(path)); err != nil {
 			t.Fatal(err)
 		}
-		want(t, within(t, result).err, unix.ENOENT)
+		ipctest.Want(t, ipctest.Within(t, result).err, unix.ENOENT)
 	})
 	t.Run("but goes on in one that takes its place", func(t *testing.T) {
 		dir := t.TempDir()
@@ -210,17 +202,13 @@ func TestWaitForThePathEndsWithTheFolder(t *testing.T) {
 		if err := errors.Join(os.Mkdir(dir+"/folder", 0o700), os.Mkdir(dir+"/other", 0o700)); err != nil {
 			t.Fatal(err)
 		}
-		stale(t, path)
+		ipctest.Mkfifo(t, path)
 		result := waiting(t, context.Background(), path, fifo.WaitPath)
 		if err := unix.Renameat2(unix.AT_FDCWD, dir+"/folder", unix.AT_FDCWD, dir+"/other", unix.RENAME_EXCHANGE); err != nil {
 			t.Fatal(err)
 		}
-		create(t, path)
-		o := within(t, result)
-		if o.err != nil {
-			t.Fatal(o.err)
-		}
-		o.w.Close()
+		ipctest.FIFO(t, path)
+		writerOf(t, result)
 	})
 }
 
@@ -230,8 +218,8 @@ func TestContextEndsEveryWaitForAReader(t *testing.T) {
 		prepare func(testing.TB, string)
 		wait    fifo.Wait
 	}{
-		"WaitReader":        {stale, fifo.WaitReader},
-		"WaitPath":          {stale, fifo.WaitPath},
+		"WaitReader":        {ipctest.Mkfifo, fifo.WaitReader},
+		"WaitPath":          {ipctest.Mkfifo, fifo.WaitPath},
 		"WaitPath, no FIFO": {func(testing.TB, string) {}, fifo.WaitPath},
 	}
 	for name, tt := range tests {
@@ -241,8 +229,8 @@ func TestContextEndsEveryWaitForAReader(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(context.Background())
 			result := waiting(t, ctx, path, tt.wait)
 			cancel(reason)
-			want(t, within(t, result).err, reason)
-			if n := threadsIn(os.Getpid(), unix.SYS_OPENAT); n != 0 {
+			ipctest.Want(t, ipctest.Within(t, result).err, reason)
+			if n := ipctest.ThreadsIn(os.Getpid(), unix.SYS_OPENAT); n != 0 {
 				t.Errorf("%d threads are left in open(2)", n)
 			}
 		})
@@ -253,36 +241,31 @@ func TestContextEndsEveryWaitForAReader(t *testing.T) {
 func TestContextEndsTheWaitOfOneWhoMayOnlyWrite(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	stale(t, path)
+	ipctest.Mkfifo(t, path)
 	if err := os.Chmod(path, 0o622); err != nil {
 		t.Fatal(err)
 	}
-	c := start(t, asNobody(t, fork.Command("write", path)))
-	c.expect("opening")
-	if _, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", c.pid())); errors.Is(err, os.ErrPermission) {
+	c := runAsNobody(t, "write", path)
+	c.Expect("opening")
+	if _, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", c.PID())); errors.Is(err, os.ErrPermission) {
 		t.Skip("NOT TESTED: to see where another user's process waits takes CAP_SYS_PTRACE: ", err)
 	}
-	eventually(t, "it blocks in open(2)", func() bool { return threadsIn(c.pid(), unix.SYS_OPENAT) == 1 })
-	expectSaid(t, c, "error: open FIFO "+path+" for writing: told to end")
+	ipctest.Eventually(t, "it blocks in open(2)", func() bool { return ipctest.ThreadsIn(c.PID(), unix.SYS_OPENAT) == 1 })
+	c.Ends("error: open FIFO " + path + " for writing: told to end")
 }
 
 // It ends also while another process has the folder locked.
 func TestContextEndsTheWaitForAReaderInALockedFolder(t *testing.T) {
 	path := tempPath(t)
-	stale(t, path)
+	ipctest.Mkfifo(t, path)
 	reason := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	result := waiting(t, ctx, path, fifo.WaitReader)
-	folder := rawOpen(t, filepath.Dir(path), unix.O_RDONLY)
-	if err := unix.Flock(folder, unix.LOCK_EX); err != nil {
-		t.Fatal(err)
-	}
+	unlock := lockFolder(t, path)
 	cancel(reason)
-	want(t, within(t, result).err, reason)
-	if err := unix.Flock(folder, unix.LOCK_UN); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "no thread is left in open(2)", func() bool { return threadsIn(os.Getpid(), unix.SYS_OPENAT) == 0 })
+	ipctest.Want(t, ipctest.Within(t, result).err, reason)
+	unlock()
+	ipctest.Eventually(t, "no thread is left in open(2)", func() bool { return ipctest.ThreadsIn(os.Getpid(), unix.SYS_OPENAT) == 0 })
 }
 
 // One that gives up is a reader for a moment, in which it has the folder locked.
@@ -290,85 +273,66 @@ func TestReaderThatOnlyGivesUpIsNotTheOneWaitedFor(t *testing.T) {
 	for name, early := range map[string]bool{"there before": true, "comes later": false} {
 		t.Run(name, func(t *testing.T) {
 			path := tempPath(t)
-			stale(t, path)
+			ipctest.Mkfifo(t, path)
 			var result <-chan opened
 			if !early {
 				result = waiting(t, context.Background(), path, fifo.WaitReader)
 			}
-			folder := rawOpen(t, filepath.Dir(path), unix.O_RDONLY)
-			if err := unix.Flock(folder, unix.LOCK_EX); err != nil {
-				t.Fatal(err)
-			}
+			unlock := lockFolder(t, path)
 			both, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if early {
-				c := make(chan opened, 1)
-				go func() {
-					w, err := fifo.OpenWriter(context.Background(), path, fifo.WaitReader)
-					c <- opened{w, err}
-				}()
-				result = c
+				result = open(context.Background(), path, fifo.WaitReader)
 			}
-			eventually(t, "the waiter has met the reader", func() bool {
-				return threadsIn(os.Getpid(), unix.SYS_FLOCK) == 1
+			ipctest.Eventually(t, "the waiter has met the reader", func() bool {
+				return ipctest.ThreadsIn(os.Getpid(), unix.SYS_FLOCK) == 1
 			})
-			if err := errors.Join(unix.Close(both), unix.Flock(folder, unix.LOCK_UN)); err != nil {
+			if err := unix.Close(both); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "the waiter waits on", func() bool {
+			unlock()
+			ipctest.Eventually(t, "the waiter waits on", func() bool {
 				if len(result) > 0 {
 					t.Fatalf("the waiter has returned: %v", (<-result).err)
 				}
-				return threadsIn(os.Getpid(), unix.SYS_OPENAT) == 1
+				return ipctest.ThreadsIn(os.Getpid(), unix.SYS_OPENAT) == 1
 			})
-			create(t, path)
-			o := within(t, result)
-			if o.err != nil {
-				t.Fatal(o.err)
-			}
-			o.w.Close()
+			ipctest.FIFO(t, path)
+			writerOf(t, result)
 		})
 	}
 }
 
 func TestWaiterIsNotFooledByOthersThatGiveUp(t *testing.T) {
 	path := tempPath(t)
-	stale(t, path)
+	ipctest.Mkfifo(t, path)
 	steady := waiting(t, context.Background(), path, fifo.WaitPath)
-	process := run(t, "write", path)
-	process.expect("opening")
+	process := ipctest.Run(t, "write", path)
+	process.Expect("opening")
 	for range 50 {
 		ctx, cancel := context.WithCancel(context.Background())
 		// From here it can be anywhere: also on its way to open(2).
-		result := make(chan error, 1)
-		go func() {
-			_, err := fifo.OpenWriter(ctx, path, fifo.WaitReader)
-			result <- err
-		}()
+		result := open(ctx, path, fifo.WaitReader)
 		cancel()
-		want(t, within(t, result), context.Canceled)
+		ipctest.Want(t, ipctest.Within(t, result).err, context.Canceled)
 
-		eventually(t, "the other waits in open(2) again", func() bool {
-			return threadsIn(os.Getpid(), unix.SYS_OPENAT) == 1
+		ipctest.Eventually(t, "the other waits in open(2) again", func() bool {
+			return ipctest.ThreadsIn(os.Getpid(), unix.SYS_OPENAT) == 1
 		})
 		ctx, cancel = context.WithCancel(context.Background())
 		gone := waiting(t, ctx, path, fifo.WaitReader)
 		cancel()
-		want(t, within(t, gone).err, context.Canceled)
+		ipctest.Want(t, ipctest.Within(t, gone).err, context.Canceled)
 		if len(steady) > 0 {
 			t.Fatalf("the waiter has returned without a server: %v", (<-steady).err)
 		}
 	}
-	f := create(t, path)
-	o := within(t, steady)
-	if o.err != nil {
-		t.Fatal(o.err)
-	}
-	defer o.w.Close()
-	process.expect("open")
-	send(t, o.w, "hello")
+	f := ipctest.FIFO(t, path)
+	writer := writerOf(t, steady)
+	process.Expect("open")
+	send(t, writer, "hello")
 	buf := make([]byte, fifo.Atomic)
 	if n, err := f.TryRead(buf); string(buf[:n]) != "hello" || err != nil {
 		t.Errorf("TryRead: %q, %v", buf[:n], err)
@@ -381,13 +345,13 @@ func TestWaiterOfAnotherUserNeverMeetsAHalfMadeFIFO(t *testing.T) {
 	t.Parallel()
 	for range 10 {
 		path := tempPath(t)
-		c := start(t, asNobody(t, fork.Command("write", path)))
-		c.expect("opening")
+		c := runAsNobody(t, "write", path)
+		c.Expect("opening")
 		f, err := fifo.Create(context.Background(), path, fifo.Options{Mode: 0o666})
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.expect("open")
+		c.Expect("open")
 		if err := f.Remove(); err != nil {
 			t.Fatal(err)
 		}
@@ -404,7 +368,7 @@ func TestMessagesOfEverySizeArriveWhole(t *testing.T) {
 	}
 	for size, target := range map[int]error{0: unix.EINVAL, 4097: unix.EMSGSIZE, 1 << 20: unix.EMSGSIZE} {
 		_, err := w.Write(make([]byte, size))
-		want(t, err, target)
+		ipctest.Want(t, err, target)
 	}
 	if n, err := r.Pending(); n != 0 || err != nil {
 		t.Errorf("of the messages refused, %d bytes are in the FIFO (%v)", n, err)
@@ -418,12 +382,12 @@ func TestWriteBlocksWhenTheFIFOIsFull(t *testing.T) {
 	t.Parallel()
 	_, r, w := pair(t)
 	slots := fill(t, w)
-	waiting := blocked(t, func() error {
+	waiting := ipctest.Blocked(t, func() error {
 		_, err := w.Write([]byte("last"))
 		return err
-	}, inPoll...)
+	}, ipctest.InPoll...)
 	expectMessages(t, r, "0")
-	if err := within(t, waiting); err != nil {
+	if err := ipctest.Within(t, waiting); err != nil {
 		t.Fatal(err)
 	}
 	for i := 1; i < slots; i++ {
@@ -466,8 +430,8 @@ func TestContextCloseAndThePeersLeavingEndEveryWaitOfAWriter(t *testing.T) {
 			t.Run(name+", "+end, func(t *testing.T) {
 				t.Parallel()
 				path := tempPath(t)
-				server := run(t, "serve", path)
-				server.expect("serving, replaced: false")
+				server := ipctest.Run(t, "serve", path)
+				server.Expect("serving, replaced: false")
 				ctx, cancel := context.WithCancelCause(context.Background())
 				defer cancel(nil)
 				w, err := fifo.OpenWriter(ctx, path, fifo.NoWait)
@@ -476,16 +440,16 @@ func TestContextCloseAndThePeersLeavingEndEveryWaitOfAWriter(t *testing.T) {
 				}
 				defer w.Close()
 				sent := fill(t, w)
-				waiting := blocked(t, func() error { return wait(w) }, inPoll...)
+				waiting := ipctest.Blocked(t, func() error { return wait(w) }, ipctest.InPoll...)
 				switch end {
 				case "the context":
 					cancel(reason)
 				case "Close":
 					w.Close()
 				case "the peer":
-					server.kill()
+					server.Kill()
 				}
-				want(t, within(t, waiting), target)
+				ipctest.Want(t, ipctest.Within(t, waiting), target)
 				if end == "Close" {
 					return
 				}
@@ -542,13 +506,13 @@ func TestUnreadIsExactAfterTheReadersDeath(t *testing.T) {
 					t.Fatal(err)
 				}
 				_, err := w.Write(buf)
-				want(t, err, unix.EPIPE)
-				f = create(t, f.Path()) // a new server changes nothing
+				ipctest.Want(t, err, unix.EPIPE)
+				f = ipctest.FIFO(t, f.Path()) // a new server changes nothing
 			}
 			if !w.PeerGone() {
 				t.Error("PeerGone is false")
 			}
-			want(t, w.Await(), unix.EPIPE)
+			ipctest.Want(t, w.Await(), unix.EPIPE)
 		})
 	}
 }
@@ -556,7 +520,7 @@ func TestUnreadIsExactAfterTheReadersDeath(t *testing.T) {
 func TestUnreadIsAtMostThatWhereThereAreOtherWriters(t *testing.T) {
 	t.Parallel()
 	f, r, w := pair(t)
-	other := openWriter(t, f.Path())
+	other := ipctest.Writer(t, f.Path())
 	send(t, w, "12", "12", "12")
 	send(t, other, "1234")
 	expectMessages(t, r, "12")
@@ -571,16 +535,16 @@ func TestUnreadIsAtMostThatWhereThereAreOtherWriters(t *testing.T) {
 func TestWriterLearnsThatTheServerWasKilled(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	server := run(t, "serve", path)
-	server.expect("serving, replaced: false")
-	w := openWriter(t, path)
+	server := ipctest.Run(t, "serve", path)
+	server.Expect("serving, replaced: false")
+	w := ipctest.Writer(t, path)
 	if w.PeerGone() {
 		t.Error("PeerGone while the server lives")
 	}
 	send(t, w, "one", "two", "three")
-	gone := blocked(t, w.AwaitGone, inPoll...)
-	server.kill()
-	if err := within(t, gone); err != nil {
+	gone := ipctest.Blocked(t, w.AwaitGone, ipctest.InPoll...)
+	server.Kill()
+	if err := ipctest.Within(t, gone); err != nil {
 		t.Error(err)
 	}
 	if !w.PeerGone() {
@@ -595,13 +559,13 @@ func TestWriterLearnsThatTheServerWasKilled(t *testing.T) {
 // it, so that the write fails instead.
 func TestWriteWithoutReadersDoesNotKill(t *testing.T) {
 	t.Parallel()
-	expectSaid(t, run(t, "sigpipe", tempPath(t)), "EPIPE: true")
+	ipctest.Run(t, "sigpipe", tempPath(t)).Ends("EPIPE: true")
 }
 
 func TestWriteDoesNotAllocate(t *testing.T) {
 	f, _, w := pair(t)
 	text, buf := []byte("hello"), make([]byte, fifo.Atomic)
-	expectNoAllocations(t, func() { // of which there are more than sizes are remembered
+	ipctest.NoAllocations(t, func() { // of which there are more than sizes are remembered
 		if _, err := w.Write(text); err != nil {
 			t.Fatal(err)
 		}
