@@ -1,47 +1,46 @@
 package mailbox_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/pkg/fork"
+	"example.com/ipcsuite/pkg/internal/ipctest"
 	"example.com/ipcsuite/pkg/mailbox"
 	"example.com/ipcsuite/pkg/sysv"
 )
 
+func TestMain(m *testing.M) { ipctest.Main(m, roles) }
+
 // roles are what a child process can do at one end of a mailbox. Having come
 // back from there, it says "ready" and goes on to live until it is killed or
 // its stdin ends, and with it all that it has open.
-var roles = map[string]func(slot *sysv.Segment, path string, args []string) error{
+var roles = fork.Roles{
 	// has sent its arguments
-	"writer": func(slot *sysv.Segment, path string, args []string) error {
+	"writer": role(func(slot *sysv.Segment, path string, args []string) error {
 		w, _, err := openWriter(context.Background(), slot, path)
 		for i := 0; err == nil && i < len(args); i++ {
 			err = w.Send([]byte(args[i]))
 		}
 		return err
-	},
+	}),
 	// has the lock, and has written a text and no token
-	"half writer": func(slot *sysv.Segment, path string, args []string) error {
+	"half writer": role(func(slot *sysv.Segment, path string, args []string) error {
 		_, gate, err := openWriter(context.Background(), slot, path)
 		if err != nil {
 			return err
 		}
 		_, err = slot.WriteAt([]byte(args[0]), 0)
 		return errors.Join(err, gate.Lock())
-	},
+	}),
 	// has sent "NAME 0 ...", "NAME 1 ..." and so on, and has seen them taken
-	"counter": func(slot *sysv.Segment, path string, args []string) error {
+	"counter": role(func(slot *sysv.Segment, path string, args []string) error {
 		w, _, err := openWriter(context.Background(), slot, path)
 		if err != nil {
 			return err
@@ -51,9 +50,9 @@ var roles = map[string]func(slot *sysv.Segment, path string, args []string) erro
 			err = w.Send(countedText(args[0], i))
 		}
 		return errors.Join(err, w.Flush())
-	},
+	}),
 	// has made the FIFO and received that many texts
-	"reader": func(slot *sysv.Segment, path string, args []string) error {
+	"reader": role(func(slot *sysv.Segment, path string, args []string) error {
 		r, _, err := childReader(slot, path)
 		if err != nil {
 			return err
@@ -63,18 +62,18 @@ var roles = map[string]func(slot *sysv.Segment, path string, args []string) erro
 			_, err = r.Receive()
 		}
 		return err
-	},
+	}),
 	// has made the FIFO, has copied a text and has not taken the token
-	"half reader": func(slot *sysv.Segment, path string, _ []string) error {
+	"half reader": role(func(slot *sysv.Segment, path string, _ []string) error {
 		_, gate, err := childReader(slot, path)
 		if err != nil {
 			return err
 		}
 		_, err = slot.ReadAt(make([]byte, slot.Size()), 0)
 		return errors.Join(err, gate.Await())
-	},
+	}),
 	// receives until there are no more writers
-	"drain": func(slot *sysv.Segment, path string, _ []string) error {
+	"drain": role(func(slot *sysv.Segment, path string, _ []string) error {
 		f, err := fifo.Create(context.Background(), path, fifo.Options{})
 		if err != nil {
 			return err
@@ -91,7 +90,7 @@ var roles = map[string]func(slot *sysv.Segment, path string, args []string) erro
 			return err
 		}
 		return nil
-	},
+	}),
 }
 
 func countedText(name string, i int) []byte {
@@ -114,86 +113,24 @@ func childReader(slot *sysv.Segment, path string) (*mailbox.Reader, *fifo.Reader
 	return r, gate, err
 }
 
-type child struct {
-	cmd *exec.Cmd
-	in  io.Closer
-	out *bufio.Reader
+// role makes a role of what a child does at a segment, attached, and the path of a FIFO.
+func role(do func(slot *sysv.Segment, path string, args []string) error) fork.Role {
+	return ipctest.Role(func(args []string) error {
+		slot, err := ipctest.OpenSegment(args[0])
+		if err != nil {
+			return err
+		}
+		if err := do(slot, args[1], args[2:]); err != nil {
+			return err
+		}
+		fmt.Println("ready")
+		ipctest.StdinEnds()
+		return nil
+	})
 }
-
-const childEnv = "MAILBOX_TEST_CHILD"
 
 // child starts a process in the given role.
-func (p *place) child(tb testing.TB, role string, args ...string) *child {
+func (p *place) child(tb testing.TB, role string, args ...string) *ipctest.Child {
 	tb.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	cmd := exec.Command(exe, args...) // killed at the end of the test
-	// The race detector would sleep for a second at the end of each process.
-	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0",
-		fmt.Sprintf("%s=%q %d %q", childEnv, role, p.slot.ID(), p.path))
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	c := &child{cmd, in, bufio.NewReader(out)}
-	tb.Cleanup(c.kill)
-	return c
-}
-
-// awaitReady blocks until the child has done what its role says.
-func (c *child) awaitReady(tb testing.TB) {
-	tb.Helper()
-	if line, err := c.out.ReadString('\n'); line != "ready\n" {
-		tb.Fatalf("child said %q, %v", line, err)
-	}
-}
-
-// kill is kill -9, and returns when the process is gone.
-func (c *child) kill() {
-	_ = c.cmd.Process.Kill() // it may have ended
-	_ = c.cmd.Wait()
-}
-
-func TestMain(m *testing.M) {
-	arg, isChild := os.LookupEnv(childEnv)
-	if !isChild {
-		os.Exit(m.Run())
-	}
-	if err := runChild(arg); err != nil {
-		fmt.Fprintln(os.Stderr, "child:", err)
-		os.Exit(1)
-	}
-}
-
-func runChild(arg string) error {
-	var role, path string
-	var id int
-	if _, err := fmt.Sscanf(arg, "%q %d %q", &role, &id, &path); err != nil {
-		return err
-	}
-	slot, err := sysv.OpenID(id)
-	if err != nil {
-		return err
-	}
-	if err := slot.Attach(); err != nil {
-		return err
-	}
-	if err := roles[role](slot, path, os.Args[1:]); err != nil {
-		return err
-	}
-	if _, err := unix.Write(1, []byte("ready\n")); err != nil {
-		return err
-	}
-	_, err = io.Copy(io.Discard, os.Stdin)
-	return err
+	return ipctest.Run(tb, role, append([]string{strconv.Itoa(p.slot.ID()), p.path}, args...)...)
 }

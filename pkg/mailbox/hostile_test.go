@@ -6,13 +6,12 @@ import (
 	"errors"
 	"os"
 	"runtime"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/pkg/internal/ipctest"
 	"example.com/ipcsuite/pkg/mailbox"
 	"example.com/ipcsuite/pkg/sysv"
 )
@@ -26,16 +25,11 @@ type hostile struct {
 }
 
 func (p *place) hostile(f *testing.F) *hostile {
-	slot, err := sysv.OpenID(p.slot.ID())
-	if err != nil {
-		f.Fatal(err)
-	}
-	attach(f, slot)
 	h := &hostile{
-		slot:   slot,
-		drain:  openRaw(f, p.path, unix.O_RDONLY|unix.O_NONBLOCK),
-		stream: openRaw(f, p.path, unix.O_WRONLY|unix.O_NONBLOCK),
-		packet: openRaw(f, p.path, unix.O_WRONLY|unix.O_NONBLOCK),
+		slot:   p.again(f),
+		drain:  ipctest.Open(f, p.path, unix.O_RDONLY|unix.O_NONBLOCK),
+		stream: ipctest.Open(f, p.path, unix.O_WRONLY|unix.O_NONBLOCK),
+		packet: ipctest.Open(f, p.path, unix.O_WRONLY|unix.O_NONBLOCK),
 	}
 	if _, err := unix.FcntlInt(uintptr(h.packet), unix.F_SETFL, unix.O_NONBLOCK|unix.O_DIRECT); err != nil {
 		f.Fatal(err)
@@ -87,42 +81,16 @@ func (h *hostile) clear(t *testing.T) {
 	}
 }
 
-// against calls step over and over, until it fails, while the attack goes on. It
-// cancels the context after a number of steps, or when the attack has gone on for
-// long: then step has to fail, the attack still going on.
+// against calls step, until it fails, while the attack goes on. That it has to do when
+// the context is cancelled.
 func (h *hostile) against(t *testing.T, script []byte, cancel context.CancelCauseFunc, step func() error) {
 	stop := errors.New("stop")
-	defer cancel(nil)
-	var steps atomic.Int32
-	ended := make(chan error, 1)
-	go func() {
-		for {
-			if err := step(); err != nil {
-				ended <- err
-				return
-			}
-			steps.Add(1)
-		}
-	}()
-	watchdog := time.Now().Add(20 * time.Second)
-	for round := 0; ; round++ {
-		if round == 500 || steps.Load() > 30 {
-			cancel(stop)
-		}
-		h.attack(script)
-		select {
-		case err := <-ended:
-			if !errors.Is(err, stop) {
-				t.Errorf("ended with %v, want %v", err, stop)
-			}
-			return
-		default:
-			runtime.Gosched()
-		}
-		if time.Now().After(watchdog) {
-			panic("it does not end, though its context is done")
-		}
-	}
+	var err error
+	ipctest.Against(func() { h.attack(script) }, func() { cancel(stop) }, func(int) bool {
+		err = step()
+		return err == nil
+	})
+	ipctest.Want(t, err, stop)
 }
 
 // FuzzHostileWriter lets a Reader receive while another process does anything to
@@ -138,9 +106,7 @@ func FuzzHostileWriter(f *testing.F) {
 	f.Add([]byte{0, 90, 0, 1, 0, 1, 2, 3, 0, 2, 4, 0, 0, 5, 13}) // malformed
 	p := newPlace(f, 100)
 	server := p.server(f)
-	if err := server.KeepOpen(); err != nil {
-		f.Fatal(err)
-	}
+	ipctest.Must(f, server.KeepOpen())
 	h := p.hostile(f)
 	f.Fuzz(func(t *testing.T, script []byte) {
 		h.clear(t)

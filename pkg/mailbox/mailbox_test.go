@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/pkg/internal/ipctest"
 	"example.com/ipcsuite/pkg/mailbox"
 	"example.com/ipcsuite/pkg/sysv"
 )
@@ -26,21 +27,18 @@ type place struct {
 
 func newPlace(tb testing.TB, size int) *place {
 	tb.Helper()
-	slot, err := sysv.Create(sysv.Private, size, 0o600)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = slot.Remove() })
-	attach(tb, slot)
-	return &place{slot, filepath.Join(tb.TempDir(), "gate")}
+	p := &place{ipctest.Segment(tb, size), filepath.Join(tb.TempDir(), "gate")}
+	ipctest.Must(tb, p.slot.Attach())
+	return p
 }
 
-func attach(tb testing.TB, slot *sysv.Segment) {
+// again attaches the segment once more, elsewhere.
+func (p *place) again(tb testing.TB) *sysv.Segment {
 	tb.Helper()
-	if err := slot.Attach(); err != nil {
-		tb.Fatal(err)
-	}
+	slot, err := ipctest.OpenSegment(strconv.Itoa(p.slot.ID()))
+	ipctest.Must(tb, err)
 	tb.Cleanup(func() { _ = slot.Detach() })
+	return slot
 }
 
 // reader makes the FIFO and returns the receiving side. It sees no end of file,
@@ -48,9 +46,7 @@ func attach(tb testing.TB, slot *sysv.Segment) {
 func (p *place) reader(tb testing.TB, ctx context.Context) *mailbox.Reader {
 	tb.Helper()
 	f := p.server(tb)
-	if err := f.KeepOpen(); err != nil {
-		tb.Fatal(err)
-	}
+	ipctest.Must(tb, f.KeepOpen())
 	r, _ := p.readerOf(tb, ctx, f)
 	return r
 }
@@ -58,12 +54,7 @@ func (p *place) reader(tb testing.TB, ctx context.Context) *mailbox.Reader {
 // server makes the FIFO.
 func (p *place) server(tb testing.TB) *fifo.FIFO {
 	tb.Helper()
-	f, err := fifo.Create(tb.Context(), p.path, fifo.Options{})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(f.Close)
-	return f
+	return ipctest.FIFO(tb, p.path)
 }
 
 // readerOf returns the receiving side at a FIFO that a writer has opened, and
@@ -124,23 +115,6 @@ func (p *place) stringAt(tb testing.TB) string {
 	return text
 }
 
-func openRaw(tb testing.TB, path string, flags int) int {
-	tb.Helper()
-	fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = unix.Close(fd) })
-	return fd
-}
-
-func writeRaw(tb testing.TB, fd int, bytes string) {
-	tb.Helper()
-	if n, err := unix.Write(fd, []byte(bytes)); err != nil || n != len(bytes) {
-		tb.Fatalf("write: %d, %v", n, err)
-	}
-}
-
 const token = "\x00\x00\x00\x00"
 
 func send(tb testing.TB, w *mailbox.Writer, texts ...string) {
@@ -167,13 +141,6 @@ func receiveError(tb testing.TB, r *mailbox.Reader, want error) {
 	tb.Helper()
 	if text, err := r.Receive(); !errors.Is(err, want) {
 		tb.Fatalf("received %.40q, %v, want %v", text, err, want)
-	}
-}
-
-func wantError(tb testing.TB, got, want error) {
-	tb.Helper()
-	if !errors.Is(got, want) {
-		tb.Fatalf("got %v, want %v", got, want)
 	}
 }
 
@@ -212,7 +179,7 @@ func TestASlotOfOneByteTakesOnlyTheEmptyText(t *testing.T) {
 	p := newPlace(t, 1)
 	r := p.reader(t, t.Context())
 	w, _ := p.writer(t, t.Context())
-	wantError(t, w.Send([]byte("a")), mailbox.ErrRefused)
+	ipctest.Want(t, w.Send([]byte("a")), mailbox.ErrRefused)
 	send(t, w, "")
 	receive(t, r, "")
 }
@@ -222,12 +189,12 @@ func TestTextThatCannotBeSentIsRefusedWhole(t *testing.T) {
 	r := p.reader(t, t.Context())
 	w, _ := p.writer(t, t.Context())
 	for _, text := range []string{"12345678", "a\x00b", "\x00", "a\nb", "a\n"} {
-		wantError(t, w.Send([]byte(text)), mailbox.ErrRefused)
+		ipctest.Want(t, w.Send([]byte(text)), mailbox.ErrRefused)
 		if left := p.stringAt(t); left != "" {
 			t.Errorf("%q left %q in the slot", text, left)
 		}
 		_, err := r.TryReceive()
-		wantError(t, err, unix.EAGAIN)
+		ipctest.Want(t, err, unix.EAGAIN)
 	}
 	send(t, w, "1234567")
 	receive(t, r, "1234567")
@@ -241,10 +208,9 @@ func TestSecondTextWaitsForTheFirstToBeTaken(t *testing.T) {
 	if ready, err := gate.Ready(); ready || err != nil {
 		t.Fatalf("slot free with a text in it: %v, %v", ready, err)
 	}
-	sent := make(chan error)
-	go func() { sent <- w.Send([]byte("second")) }()
+	sent := ipctest.Go(func() error { return w.Send([]byte("second")) })
 	receive(t, r, "first")
-	wantError(t, <-sent, nil)
+	ipctest.Must(t, ipctest.Within(t, sent))
 	receive(t, r, "second")
 }
 
@@ -252,13 +218,12 @@ func TestFlushWaitsUntilTheLastTextIsTaken(t *testing.T) {
 	p := newPlace(t, 64)
 	r := p.reader(t, t.Context())
 	w, _ := p.writer(t, t.Context())
-	wantError(t, w.Flush(), nil) // nothing to wait for
+	ipctest.Must(t, w.Flush()) // nothing to wait for
 	send(t, w, "last")
 	wantUndelivered(t, w, 1)
-	flushed := make(chan error)
-	go func() { flushed <- w.Flush() }()
+	flushed := ipctest.Go(w.Flush)
 	receive(t, r, "last")
-	wantError(t, <-flushed, nil)
+	ipctest.Must(t, ipctest.Within(t, flushed))
 	wantUndelivered(t, w, 0)
 }
 
@@ -272,7 +237,7 @@ func TestFlushDoesNotWaitForTheTextOfAnother(t *testing.T) {
 	receive(t, r, "from a")
 	send(t, b, "from b") // which stays
 	cancel(errors.New("Flush has waited"))
-	wantError(t, a.Flush(), nil)
+	ipctest.Must(t, a.Flush())
 	wantUndelivered(t, b, 1)
 }
 
@@ -300,15 +265,15 @@ func TestReaderSeesTheEndWhenTheLastWriterLeaves(t *testing.T) {
 func TestArticlesClientRingsBeforeItTerminates(t *testing.T) {
 	p := newPlace(t, 4096)
 	r := p.reader(t, t.Context())
-	fd := openRaw(t, p.path, unix.O_WRONLY)
+	fd := ipctest.Open(t, p.path, unix.O_WRONLY)
 
 	p.store(t, "hello world\n")
-	writeRaw(t, fd, token)
+	ipctest.Write(t, fd, token)
 	p.store(t, "hello world\x00")
 	receive(t, r, "hello world")
 
 	p.store(t, "quit\n") // with " world" behind it, and no NUL yet
-	writeRaw(t, fd, token)
+	ipctest.Write(t, fd, token)
 	receive(t, r, "quit")
 	p.store(t, "quit\x00")
 }
@@ -316,10 +281,10 @@ func TestArticlesClientRingsBeforeItTerminates(t *testing.T) {
 func TestOverwrittenTextsAreCounted(t *testing.T) {
 	p := newPlace(t, 4096)
 	r := p.reader(t, t.Context())
-	fd := openRaw(t, p.path, unix.O_WRONLY)
+	fd := ipctest.Open(t, p.path, unix.O_WRONLY)
 	for i, text := range []string{"one", "two", "three"} {
 		p.store(t, text+"\x00")
-		writeRaw(t, fd, token)
+		ipctest.Write(t, fd, token)
 		if i == 0 {
 			receive(t, r, "one")
 		}
@@ -329,7 +294,7 @@ func TestOverwrittenTextsAreCounted(t *testing.T) {
 		t.Errorf("%d lost, want 1", r.Lost())
 	}
 	_, err := r.TryReceive()
-	wantError(t, err, unix.EAGAIN)
+	ipctest.Want(t, err, unix.EAGAIN)
 }
 
 // The article's server: it reads four bytes, and then the string in the slot.
@@ -337,7 +302,8 @@ func TestArticlesServerReadsWhatIsSent(t *testing.T) {
 	p := newPlace(t, 4096)
 	f := p.server(t)
 	w, gate := p.writer(t, t.Context())
-	fd := openRaw(t, p.path, unix.O_RDONLY)
+	fd, err := unix.Open(p.path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	ipctest.Must(t, err)
 	f.Close()
 	for _, text := range []string{"hello", "a longer text", "", "quit"} {
 		send(t, w, text)
@@ -351,27 +317,27 @@ func TestArticlesServerReadsWhatIsSent(t *testing.T) {
 		if got := p.stringAt(t); got != text {
 			t.Fatalf("slot holds %q, want %q", got, text)
 		}
-		wantError(t, w.Flush(), nil)
+		ipctest.Must(t, w.Flush())
 	}
 	_ = unix.Close(fd)
-	wantError(t, w.Send([]byte("too late")), unix.EPIPE)
+	ipctest.Want(t, w.Send([]byte("too late")), unix.EPIPE)
 	wantUndelivered(t, w, 0)
 }
 
 func TestMalformedIsReportedAndPassedOver(t *testing.T) {
 	p := newPlace(t, 1000)
 	r := p.reader(t, t.Context())
-	fd := openRaw(t, p.path, unix.O_WRONLY)
+	fd := ipctest.Open(t, p.path, unix.O_WRONLY)
 	w, _ := p.writer(t, t.Context())
 
 	p.store(t, strings.Repeat("x", 1000))
-	writeRaw(t, fd, token)
+	ipctest.Write(t, fd, token)
 	receiveError(t, r, mailbox.ErrMalformed)
 	send(t, w, "next")
 	receive(t, r, "next")
 
 	for _, junk := range []string{"x", "hi\n", token + "x", strings.Repeat("x", 4095)} {
-		writeRaw(t, fd, junk)
+		ipctest.Write(t, fd, junk)
 		receiveError(t, r, mailbox.ErrMalformed)
 		send(t, w, "next")
 		receive(t, r, "next")
@@ -380,7 +346,7 @@ func TestMalformedIsReportedAndPassedOver(t *testing.T) {
 		t.Errorf("%d lost", r.Lost())
 	}
 
-	writeRaw(t, fd, strings.Repeat(token, 1024)) // a page of them is one bell
+	ipctest.Write(t, fd, strings.Repeat(token, 1024)) // a page of them is one bell
 	receive(t, r, "next")
 	if r.Lost() != 1023 {
 		t.Errorf("%d lost, want 1023", r.Lost())
@@ -390,12 +356,8 @@ func TestMalformedIsReportedAndPassedOver(t *testing.T) {
 func TestSlotThatChangesWhileItIsRead(t *testing.T) {
 	p := newPlace(t, 1<<16)
 	r := p.reader(t, t.Context())
-	fd := openRaw(t, p.path, unix.O_WRONLY)
-	hostile, err := sysv.OpenID(p.slot.ID())
-	if err != nil {
-		t.Fatal(err)
-	}
-	attach(t, hostile)
+	fd := ipctest.Open(t, p.path, unix.O_WRONLY)
+	hostile := p.again(t)
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -410,7 +372,7 @@ func TestSlotThatChangesWhileItIsRead(t *testing.T) {
 		}
 	}()
 	for range 2000 {
-		writeRaw(t, fd, token)
+		ipctest.Write(t, fd, token)
 		text, err := r.Receive()
 		if err != nil && !errors.Is(err, mailbox.ErrMalformed) || strings.ContainsAny(string(text), "\x00\n") {
 			t.Fatalf("received %d bytes, %v", len(text), err)
@@ -437,9 +399,9 @@ func TestDetachedSlotLosesNothing(t *testing.T) {
 	if err := errors.Join(p.slot.Detach(), p.slot.AttachReadOnly()); err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, w.Send([]byte("text")), sysv.ErrReadOnly)
+	ipctest.Want(t, w.Send([]byte("text")), sysv.ErrReadOnly)
 	_, err := r.TryReceive()
-	wantError(t, err, unix.EAGAIN)
+	ipctest.Want(t, err, unix.EAGAIN)
 }
 
 func TestTwoWritersEveryTextOnce(t *testing.T) {
@@ -460,10 +422,10 @@ func TestTwoWritersEveryTextOnce(t *testing.T) {
 		}
 		next[name]++
 	}
-	a.awaitReady(t)
-	b.awaitReady(t)
+	a.Expect("ready")
+	b.Expect("ready")
 	_, err := r.TryReceive()
-	wantError(t, err, unix.EAGAIN)
+	ipctest.Want(t, err, unix.EAGAIN)
 	if next["a"] != n || next["b"] != n || r.Lost() != 0 {
 		t.Errorf("received %v, %d lost", next, r.Lost())
 	}
@@ -475,8 +437,8 @@ func TestWriterKilledWithATextInTheSlot(t *testing.T) {
 	c := p.child(t, "writer", "one", "testament")
 	r, _ := p.readerOf(t, t.Context(), f)
 	receive(t, r, "one")
-	c.awaitReady(t)
-	c.kill()
+	c.Expect("ready")
+	c.Kill()
 	receive(t, r, "testament")
 	receiveError(t, r, io.EOF)
 }
@@ -487,14 +449,13 @@ func TestWriterKilledBeforeItsTokenAndWithTheLock(t *testing.T) {
 	w, gate := p.writer(t, t.Context())
 	c := p.child(t, "half writer", "half a te")
 	r, _ := p.readerOf(t, t.Context(), f)
-	c.awaitReady(t)
-	sent := make(chan error)
-	go func() { sent <- w.Send([]byte("ok")) }()
+	c.Expect("ready")
+	sent := ipctest.Go(func() error { return w.Send([]byte("ok")) })
 	if _, err := r.TryReceive(); !errors.Is(err, unix.EAGAIN) {
 		t.Fatalf("another has the lock: %v", err)
 	}
-	c.kill()
-	wantError(t, <-sent, nil)
+	c.Kill()
+	ipctest.Must(t, ipctest.Within(t, sent))
 	receive(t, r, "ok")
 	_ = gate.Close()
 	receiveError(t, r, io.EOF)
@@ -504,13 +465,13 @@ func TestReaderKilled(t *testing.T) {
 	t.Run("before it has taken the text", func(t *testing.T) {
 		p := newPlace(t, 64)
 		c := p.child(t, "reader", "0")
-		c.awaitReady(t)
+		c.Expect("ready")
 		w, _ := p.writer(t, t.Context())
 		send(t, w, "text")
-		c.kill()
+		c.Kill()
 		wantUndelivered(t, w, 1)
-		wantError(t, w.Flush(), unix.EPIPE)
-		wantError(t, w.Send([]byte("next")), unix.EPIPE)
+		ipctest.Want(t, w.Flush(), unix.EPIPE)
+		ipctest.Want(t, w.Send([]byte("next")), unix.EPIPE)
 		wantUndelivered(t, w, 1)
 	})
 	t.Run("between copy and token", func(t *testing.T) {
@@ -518,9 +479,9 @@ func TestReaderKilled(t *testing.T) {
 		c := p.child(t, "half reader")
 		w, _ := p.writer(t, t.Context())
 		send(t, w, "text")
-		c.awaitReady(t)
-		c.kill()
-		wantError(t, w.Flush(), unix.EPIPE)
+		c.Expect("ready")
+		c.Kill()
+		ipctest.Want(t, w.Flush(), unix.EPIPE)
 		wantUndelivered(t, w, 1)
 	})
 	t.Run("after it has taken the text", func(t *testing.T) {
@@ -528,22 +489,21 @@ func TestReaderKilled(t *testing.T) {
 		c := p.child(t, "reader", "1")
 		w, _ := p.writer(t, t.Context())
 		send(t, w, "text")
-		c.awaitReady(t)
-		c.kill()
-		wantError(t, w.Flush(), nil)
-		wantError(t, w.Send([]byte("next")), unix.EPIPE)
+		c.Expect("ready")
+		c.Kill()
+		ipctest.Must(t, w.Flush())
+		ipctest.Want(t, w.Send([]byte("next")), unix.EPIPE)
 		wantUndelivered(t, w, 0)
 	})
 	t.Run("while a writer waits", func(t *testing.T) {
 		p := newPlace(t, 64)
 		c := p.child(t, "reader", "0")
-		c.awaitReady(t)
+		c.Expect("ready")
 		w, _ := p.writer(t, t.Context())
 		send(t, w, "text")
-		sent := make(chan error)
-		go func() { sent <- w.Send([]byte("next")) }()
-		c.kill()
-		wantError(t, <-sent, unix.EPIPE)
+		sent := ipctest.Go(func() error { return w.Send([]byte("next")) })
+		c.Kill()
+		ipctest.Want(t, ipctest.Within(t, sent), unix.EPIPE)
 		wantUndelivered(t, w, 1)
 	})
 }
@@ -555,17 +515,17 @@ func TestUndeliveredIsTheWritersOwn(t *testing.T) {
 	b, _ := p.writer(t, t.Context())
 	send(t, a, "from a")
 	send(t, b, "from b, and longer") // so the first was taken
-	c.awaitReady(t)
-	c.kill()
+	c.Expect("ready")
+	c.Kill()
 	wantUndelivered(t, a, 0)
 	wantUndelivered(t, b, 1)
-	wantError(t, a.Flush(), nil)
-	wantError(t, b.Flush(), unix.EPIPE)
+	ipctest.Must(t, a.Flush())
+	ipctest.Want(t, b.Flush(), unix.EPIPE)
 }
 
 func TestEveryWaitCanBeEnded(t *testing.T) {
 	// Each prepares a wait on a FIFO end that is bound to ctx.
-	waits := map[string]func(t *testing.T, p *place, ctx context.Context) (wait func() error, end io.Closer){
+	waits := map[string]func(t *testing.T, p *place, ctx context.Context) (wait func() error, gate io.Closer){
 		"receive": func(t *testing.T, p *place, ctx context.Context) (func() error, io.Closer) {
 			f := p.server(t)
 			p.writer(t, t.Context())
@@ -594,23 +554,22 @@ func TestEveryWaitCanBeEnded(t *testing.T) {
 			return w.Flush, gate
 		},
 	}
-	cause := errors.New("enough")
+	reason := errors.New("enough")
 	for name, prepare := range waits {
-		t.Run(name+", context", func(t *testing.T) {
-			ctx, cancel := context.WithCancelCause(t.Context())
-			wait, _ := prepare(t, newPlace(t, 64), ctx)
-			ended := make(chan error)
-			go func() { ended <- wait() }()
-			cancel(cause)
-			wantError(t, <-ended, cause)
-		})
-		t.Run(name+", close", func(t *testing.T) {
-			wait, end := prepare(t, newPlace(t, 64), t.Context())
-			ended := make(chan error)
-			go func() { ended <- wait() }()
-			_ = end.Close()
-			wantError(t, <-ended, os.ErrClosed)
-		})
+		for end, target := range map[string]error{"the context": reason, "Close": os.ErrClosed} {
+			t.Run(name+", "+end, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				defer cancel(nil)
+				wait, gate := prepare(t, newPlace(t, 64), ctx)
+				ended := ipctest.Blocked(t, wait, ipctest.InPoll...)
+				if end == "Close" {
+					_ = gate.Close()
+				} else {
+					cancel(reason)
+				}
+				ipctest.Want(t, ipctest.Within(t, ended), target)
+			})
+		}
 	}
 }
 
@@ -624,10 +583,9 @@ func TestLockGivenUpIsNotKept(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	loser, _ := p.writer(t, ctx)
-	ended := make(chan error)
-	go func() { ended <- loser.Send([]byte("too late")) }()
+	ended := ipctest.Go(func() error { return loser.Send([]byte("too late")) })
 	cancel()
-	wantError(t, <-ended, context.Canceled)
+	ipctest.Want(t, ipctest.Within(t, ended), context.Canceled)
 	holder.Unlock()
 
 	w, _ := p.writer(t, t.Context())
@@ -680,10 +638,10 @@ func TestPeekPassesOverWhatIsMalformed(t *testing.T) {
 	p := newPlace(t, 4)
 	r := p.reader(t, t.Context())
 	w, _ := p.writer(t, t.Context())
-	fd := openRaw(t, p.path, unix.O_WRONLY)
+	fd := ipctest.Open(t, p.path, unix.O_WRONLY)
 	p.store(t, "full") // no NUL byte
 	for _, written := range []string{token, "xyz"} {
-		writeRaw(t, fd, written)
+		ipctest.Write(t, fd, written)
 		if text, err := r.Peek(); !errors.Is(err, mailbox.ErrMalformed) {
 			t.Fatalf("peeked %q, %v", text, err)
 		}
@@ -697,7 +655,7 @@ func TestNoAllocations(t *testing.T) {
 	r := p.reader(t, t.Context())
 	w, _ := p.writer(t, t.Context())
 	text := []byte(strings.Repeat("x", 2000))
-	allocs := testing.AllocsPerRun(1000, func() {
+	ipctest.NoAllocations(t, func() {
 		if err := w.Send(text); err != nil {
 			t.Fatal(err)
 		}
@@ -708,9 +666,6 @@ func TestNoAllocations(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if allocs != 0 {
-		t.Errorf("%v allocations a message", allocs)
-	}
 }
 
 // FuzzReceive lets another process leave anything in the slot and the FIFO.
@@ -721,7 +676,7 @@ func FuzzReceive(f *testing.F) {
 	f.Add([]byte("\x00"), []byte("x"))
 	p := newPlace(f, 600)
 	r := p.reader(f, context.Background())
-	fd := openRaw(f, p.path, unix.O_WRONLY)
+	fd := ipctest.Open(f, p.path, unix.O_WRONLY)
 	f.Fuzz(func(t *testing.T, slot, tokens []byte) {
 		slot = slot[:min(len(slot), 600)]
 		tokens = tokens[:min(len(tokens), fifo.Atomic)]
@@ -729,14 +684,14 @@ func FuzzReceive(f *testing.F) {
 			return
 		}
 		p.store(t, string(slot)+strings.Repeat("x", 600-len(slot)))
-		writeRaw(t, fd, string(tokens))
+		ipctest.Write(t, fd, string(tokens))
 		before := r.Lost()
 
 		text, err := r.Receive()
 		end := strings.IndexAny(string(slot), "\x00\n")
 		switch {
 		case len(tokens)%4 != 0 || end < 0:
-			wantError(t, err, mailbox.ErrMalformed)
+			ipctest.Want(t, err, mailbox.ErrMalformed)
 		case err != nil || string(text) != string(slot[:end]):
 			t.Fatalf("received %q, %v, want %q", text, err, slot[:end])
 		}
