@@ -8,19 +8,23 @@ import (
 	"testing"
 	"time"
 
+	"example.com/ipcsuite/pkg/internal/ipctest"
 	"example.com/ipcsuite/pkg/ring"
 )
 
+// spins are how long both sides look before they sleep.
+var spins = []struct {
+	name string
+	spin time.Duration
+}{
+	{"spinning", 100 * time.Millisecond},
+	{"default", ring.SpinTime},
+	{"sleeping", 0},
+}
+
 // A message of 64 bytes to another process and back.
 func BenchmarkRoundTrip(b *testing.B) {
-	for _, c := range []struct {
-		name string
-		spin time.Duration
-	}{
-		{"spinning", 100 * time.Millisecond},
-		{"default", ring.SpinTime},
-		{"sleeping", 0},
-	} {
+	for _, c := range spins {
 		b.Run(c.name, func(b *testing.B) {
 			w, r, child := pingPong(b, 1<<16, c.spin)
 			buf := make([]byte, 64)
@@ -42,24 +46,17 @@ func BenchmarkRoundTrip(b *testing.B) {
 			if err := w.End(); err != nil {
 				b.Fatal(err)
 			}
-			child.wait(b)
+			child.Ends()
 		})
 	}
 }
 
 // Messages of 64 bytes to another process, which checks them.
 func BenchmarkMessages(b *testing.B) {
-	for _, c := range []struct {
-		name string
-		spin time.Duration
-	}{
-		{"spinning", 100 * time.Millisecond},
-		{"default", ring.SpinTime},
-		{"sleeping", 0},
-	} {
+	for _, c := range spins {
 		b.Run(c.name, func(b *testing.B) {
 			p := newPlace(b, 1<<20, c.spin)
-			child := start(b, "receiver", p.args()...)
+			child := ipctest.Run(b, "receiver", p.args()...)
 			w := p.writer(b)
 			buf := make([]byte, 64)
 			b.SetBytes(int64(len(buf)))
@@ -77,7 +74,7 @@ func BenchmarkMessages(b *testing.B) {
 			}
 			b.StopTimer()
 			batches.report(b)
-			child.wait(b)
+			child.Ends()
 		})
 	}
 }
@@ -87,7 +84,7 @@ func BenchmarkStream(b *testing.B) {
 	for _, capacity := range []int{4 << 10, 64 << 10, 1 << 20, 16 << 20} {
 		b.Run(fmt.Sprintf("%dKiB", capacity>>10), func(b *testing.B) {
 			p := newPlace(b, capacity, ring.SpinTime)
-			child := start(b, "sink", p.args()...)
+			child := ipctest.Run(b, "sink", p.args()...)
 			w := p.writer(b)
 			buf := make([]byte, 64<<10)
 			b.SetBytes(int64(len(buf)))
@@ -101,7 +98,7 @@ func BenchmarkStream(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.StopTimer()
-			child.wait(b)
+			child.Ends()
 		})
 	}
 }

@@ -5,14 +5,13 @@ import (
 	"encoding/binary"
 	"io"
 	"path/filepath"
-	"runtime"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/pkg/internal/ipctest"
 )
 
 // hostilePeer is a process that has the memory, mapped elsewhere, and the FIFO,
@@ -50,22 +49,10 @@ func newHostilePeer(f *testing.F, capacity int) *hostilePeer {
 	h := &hostilePeer{mem: own[:size:size], other: other[:size:size], guard: other[size:]}
 
 	h.path = filepath.Join(f.TempDir(), "gate")
-	if h.fifo, err = fifo.Create(context.Background(), h.path, fifo.Options{}); err != nil {
-		f.Fatal(err)
-	}
-	f.Cleanup(h.fifo.Close)
-	if err := h.fifo.KeepOpen(); err != nil {
-		f.Fatal(err)
-	}
-	open := func(how int) int {
-		fd, err := unix.Open(h.path, how|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Cleanup(func() { unix.Close(fd) })
-		return fd
-	}
-	h.in, h.drop = open(unix.O_WRONLY), open(unix.O_RDONLY)
+	h.fifo = ipctest.FIFO(f, h.path)
+	ipctest.Must(f, h.fifo.KeepOpen())
+	h.in = ipctest.Open(f, h.path, unix.O_WRONLY|unix.O_NONBLOCK)
+	h.drop = ipctest.Open(f, h.path, unix.O_RDONLY|unix.O_NONBLOCK)
 	return h
 }
 
@@ -122,42 +109,16 @@ func (h *hostilePeer) format(t *testing.T) {
 	h.attack([]byte{11, 255, 255, 11, 255, 255})
 }
 
-// against calls step over and over while the attack goes on. It cancels the
-// context after a number of steps, or when the attack has gone on for long: then
-// step has to return, the attack still going on, and to have written to nothing
-// but the ring.
-func (h *hostilePeer) against(t *testing.T, script []byte, cancel context.CancelFunc, step func(n int)) {
-	defer cancel()
-	var steps atomic.Int32
-	ended := make(chan struct{})
-	const enough = 40 // steps
-	go func() {
-		defer close(ended)
-		for n := 0; steps.Add(1) < enough; n++ {
-			step(n)
-		}
-	}()
-	watchdog, cancelled := time.Now().Add(20*time.Second), false
-	for round := 0; ; round++ {
-		if !cancelled && (round == 500 || steps.Load() >= enough) {
-			cancelled = true
-			steps.Store(enough)
-			cancel()
-		}
-		h.attack(script)
-		select {
-		case <-ended:
-			for _, b := range h.guard {
-				if b != 0xa5 {
-					t.Fatal("wrote behind the ring")
-				}
-			}
-			return
-		default:
-			runtime.Gosched()
-		}
-		if time.Now().After(watchdog) {
-			panic("it does not end, though its context is done")
+// against calls step while the attack goes on, until the context is cancelled: then step
+// has to return, and to have written to nothing but the ring.
+func (h *hostilePeer) against(t *testing.T, ctx context.Context, cancel func(), script []byte, step func(n int)) {
+	ipctest.Against(func() { h.attack(script) }, cancel, func(n int) bool {
+		step(n)
+		return ctx.Err() == nil
+	})
+	for _, b := range h.guard {
+		if b != 0xa5 {
+			t.Fatal("wrote behind the ring")
 		}
 	}
 }
@@ -197,7 +158,7 @@ func FuzzHostileWriter(f *testing.F) {
 		}
 		r.SetSpin(10 * time.Microsecond)
 		buf := make([]byte, 200)
-		h.against(t, script, cancel, func(n int) {
+		h.against(t, ctx, cancel, script, func(n int) {
 			var got int
 			switch n % 5 {
 			case 0:
@@ -250,7 +211,7 @@ func FuzzHostileReader(f *testing.F) {
 		}
 		w.SetSpin(10 * time.Microsecond)
 		text := make([]byte, 200)
-		h.against(t, script, cancel, func(n int) {
+		h.against(t, ctx, cancel, script, func(n int) {
 			switch n % 6 {
 			case 0:
 				_ = w.Send(text[:10*n%70])

@@ -1,44 +1,38 @@
 package ring_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
-
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/pkg/fifo"
 	"example.com/ipcsuite/pkg/fork"
+	"example.com/ipcsuite/pkg/internal/ipctest"
 	"example.com/ipcsuite/pkg/ring"
 	"example.com/ipcsuite/pkg/sysv"
 )
 
-func TestMain(m *testing.M) {
-	fork.Dispatch(roles)
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { ipctest.Main(m, roles) }
 
-// roles are what a child can do. It says a line on stdout when it has come to
-// where its name says, or what it has found; a role that ends returns.
+// roles are what a child can do. It says a line when it has come to where its name
+// says, or what it has found; a role that ends returns.
 var roles = fork.Roles{
 	// has committed "committed" and filled what is reserved
-	"reserved": role(func(ctx context.Context, args []string) error {
-		w, err := childWriter(ctx, args)
+	"reserved": ipctest.Role(func(args []string) error {
+		w, err := childWriter(args)
 		if err != nil {
 			return err
 		}
@@ -50,11 +44,11 @@ var roles = fork.Roles{
 			return err
 		}
 		copy(space, "never to be seen")
-		return ready(ctx)
+		return ready()
 	}),
 	// has filled the ring and waits for more room, asleep or looking
-	"full writer": role(func(ctx context.Context, args []string) error {
-		w, err := childWriter(ctx, args)
+	"full writer": ipctest.Role(func(args []string) error {
+		w, err := childWriter(args)
 		if err != nil {
 			return err
 		}
@@ -66,8 +60,8 @@ var roles = fork.Roles{
 		return err
 	}),
 	// has ended the stream and left
-	"ended writer": role(func(ctx context.Context, args []string) error {
-		w, err := childWriter(ctx, args)
+	"ended writer": ipctest.Role(func(args []string) error {
+		w, err := childWriter(args)
 		if err != nil {
 			return err
 		}
@@ -77,8 +71,8 @@ var roles = fork.Roles{
 		return errors.Join(w.End(), w.Close())
 	}),
 	// waits for bytes, asleep or looking
-	"empty reader": role(func(ctx context.Context, args []string) error {
-		r, err := childReader(ctx, args)
+	"empty reader": ipctest.Role(func(args []string) error {
+		r, err := childReader(args)
 		if err != nil {
 			return err
 		}
@@ -87,8 +81,8 @@ var roles = fork.Roles{
 		return err
 	}),
 	// has read one byte, and looks at others without freeing them
-	"peeking reader": role(func(ctx context.Context, args []string) error {
-		r, err := childReader(ctx, args)
+	"peeking reader": ipctest.Role(func(args []string) error {
+		r, err := childReader(args)
 		if err != nil {
 			return err
 		}
@@ -98,11 +92,11 @@ var roles = fork.Roles{
 		if _, err := r.Peek(); err != nil {
 			return err
 		}
-		return ready(ctx)
+		return ready()
 	}),
 	// reads all in pieces of random length, and says what the checksum is
-	"checksum": role(func(ctx context.Context, args []string) error {
-		r, err := childReader(ctx, args)
+	"checksum": ipctest.Role(func(args []string) error {
+		r, err := childReader(args)
 		if err != nil {
 			return err
 		}
@@ -119,45 +113,40 @@ var roles = fork.Roles{
 		return nil
 	}),
 	// reads all and says nothing
-	"sink": role(func(ctx context.Context, args []string) error {
-		r, err := childReader(ctx, args)
+	"sink": ipctest.Role(func(args []string) error {
+		r, err := childReader(args)
 		if err != nil {
 			return err
 		}
 		for buf := make([]byte, 64<<10); err == nil; {
 			_, err = r.Read(buf)
 		}
-		if err == io.EOF { //nolint:errorlint // as any reader of a stream does
-			return nil
-		}
 		return err
 	}),
 	// receives messages to the end and checks them
-	"receiver": role(func(ctx context.Context, args []string) error {
-		r, err := childReader(ctx, args)
+	"receiver": ipctest.Role(func(args []string) error {
+		r, err := childReader(args)
 		if err != nil {
 			return err
 		}
 		buf := make([]byte, 4096)
 		for i := byte(0); ; i++ {
 			n, err := r.Receive(buf)
-			switch {
-			case err == io.EOF: //nolint:errorlint // as any reader of a stream does
-				return nil
-			case err != nil:
+			if err != nil {
 				return err
-			case buf[0] != i || buf[n-1] != i:
+			}
+			if buf[0] != i || buf[n-1] != i {
 				return fmt.Errorf("message %d came as %d", i, buf[0])
 			}
 		}
 	}),
 	// sends every message back through a second ring
-	"echo": role(func(ctx context.Context, args []string) error {
-		w, err := childWriter(ctx, args[3:])
+	"echo": ipctest.Role(func(args []string) error {
+		w, err := childWriter(args[3:])
 		if err != nil {
 			return err
 		}
-		r, err := childReader(ctx, args)
+		r, err := childReader(args)
 		if err != nil {
 			return err
 		}
@@ -177,45 +166,28 @@ var roles = fork.Roles{
 	}),
 }
 
-func role(run func(ctx context.Context, args []string) error) fork.Role {
-	return func(ctx context.Context, args []string) int {
-		if err := run(ctx, args); err != nil {
-			fmt.Fprintln(os.Stderr, "child:", err)
-			return 1
-		}
-		return 0
-	}
-}
-
 // ready says so and waits to be killed.
-func ready(ctx context.Context) error {
+func ready() error {
 	fmt.Println("ready")
-	<-ctx.Done()
-	return context.Cause(ctx)
+	ipctest.StdinEnds()
+	return nil
 }
 
 func childSegment(args []string) (*sysv.Segment, time.Duration, error) {
-	id, err := strconv.Atoi(args[0])
-	if err != nil {
-		return nil, 0, err
-	}
 	spin, err := time.ParseDuration(args[2])
 	if err != nil {
 		return nil, 0, err
 	}
-	seg, err := sysv.OpenID(id)
-	if err != nil {
-		return nil, 0, err
-	}
-	return seg, spin, seg.Attach()
+	seg, err := ipctest.OpenSegment(args[0])
+	return seg, spin, err
 }
 
-func childWriter(ctx context.Context, args []string) (*ring.Writer, error) {
+func childWriter(args []string) (*ring.Writer, error) {
 	seg, spin, err := childSegment(args)
 	if err != nil {
 		return nil, err
 	}
-	gate, err := fifo.OpenWriter(ctx, args[1], fifo.WaitReader)
+	gate, err := fifo.OpenWriter(context.Background(), args[1], fifo.WaitReader)
 	if err != nil {
 		return nil, err
 	}
@@ -227,12 +199,12 @@ func childWriter(ctx context.Context, args []string) (*ring.Writer, error) {
 	return w, nil
 }
 
-func childReader(ctx context.Context, args []string) (*ring.Reader, error) {
+func childReader(args []string) (*ring.Reader, error) {
 	seg, spin, err := childSegment(args)
 	if err != nil {
 		return nil, err
 	}
-	gate, err := fifo.OpenReader(ctx, args[1])
+	gate, err := fifo.OpenReader(context.Background(), args[1])
 	if err != nil {
 		return nil, err
 	}
@@ -247,49 +219,28 @@ func childReader(ctx context.Context, args []string) (*ring.Reader, error) {
 // place is where two processes meet: a segment with a ring, and a FIFO.
 type place struct {
 	seg  *sysv.Segment
-	path string
-	spin time.Duration // of both
 	f    *fifo.FIFO
+	spin time.Duration // of both
 }
 
 func newPlace(tb testing.TB, capacity int, spin time.Duration) *place {
 	tb.Helper()
-	seg, err := sysv.Create(sysv.Private, ring.Overhead+capacity, 0o600)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = seg.Remove() })
-	if err := seg.Attach(); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = seg.Detach() })
-	if err := ring.Format(seg); err != nil {
-		tb.Fatal(err)
-	}
-	p := &place{seg: seg, path: filepath.Join(tb.TempDir(), "gate"), spin: spin}
-	if p.f, err = fifo.Create(context.Background(), p.path, fifo.Options{}); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(p.f.Close)
-	return p
+	seg := ipctest.Segment(tb, ring.Overhead+capacity)
+	ipctest.Must(tb, seg.Attach())
+	ipctest.Must(tb, ring.Format(seg))
+	return &place{seg, ipctest.FIFO(tb, filepath.Join(tb.TempDir(), "gate")), spin}
 }
 
 func (p *place) args() []string {
-	return []string{strconv.Itoa(p.seg.ID()), p.path, p.spin.String()}
+	return []string{strconv.Itoa(p.seg.ID()), p.f.Path(), p.spin.String()}
 }
 
 // reader returns the receiving side, when a writer is there.
 func (p *place) reader(tb testing.TB) *ring.Reader {
 	tb.Helper()
-	gate, err := p.f.OpenReader(context.Background())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	r, err := ring.NewReader(p.seg, gate)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _, _ = r.Close(), gate.Close() })
+	r, err := ring.NewReader(p.seg, ipctest.Reader(tb, p.f))
+	ipctest.Must(tb, err)
+	tb.Cleanup(func() { _ = r.Close() })
 	r.SetSpin(p.spin)
 	return r
 }
@@ -297,15 +248,9 @@ func (p *place) reader(tb testing.TB) *ring.Reader {
 // writer returns the sending side, when a reader is there.
 func (p *place) writer(tb testing.TB) *ring.Writer {
 	tb.Helper()
-	gate, err := fifo.OpenWriter(context.Background(), p.path, fifo.NoWait)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	w, err := ring.NewWriter(p.seg, gate)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _, _ = w.Close(), gate.Close() })
+	w, err := ring.NewWriter(p.seg, ipctest.Writer(tb, p.f.Path()))
+	ipctest.Must(tb, err)
+	tb.Cleanup(func() { _ = w.Close() })
 	w.SetSpin(p.spin)
 	return w
 }
@@ -313,66 +258,17 @@ func (p *place) writer(tb testing.TB) *ring.Writer {
 // awaitFlag returns when the word at offset is not 0.
 func (p *place) awaitFlag(tb testing.TB, offset int) {
 	tb.Helper()
-	if err := p.seg.Use(func(mem []byte) error {
+	ipctest.Must(tb, p.seg.Use(func(mem []byte) error {
 		word := (*atomic.Uint32)(unsafe.Pointer(&mem[offset]))
-		for word.Load() == 0 {
-			runtime.Gosched()
-		}
+		ipctest.Eventually(tb, "the other side waits", func() bool { return word.Load() != 0 })
 		return nil
-	}); err != nil {
-		tb.Fatal(err)
-	}
+	}))
 }
 
 const (
 	readerWaits = 384 // as documented
 	writerWaits = 512
 )
-
-type child struct {
-	cmd *exec.Cmd
-	out *bufio.Reader
-}
-
-func start(tb testing.TB, role string, args ...string) *child {
-	tb.Helper()
-	cmd := fork.Command(role, args...)
-	// The race detector would sleep for a second at the end of each process.
-	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		tb.Fatal(err)
-	}
-	c := &child{cmd, bufio.NewReader(out)}
-	tb.Cleanup(c.kill)
-	return c
-}
-
-func (c *child) line(tb testing.TB) string {
-	tb.Helper()
-	line, err := c.out.ReadString('\n')
-	if err != nil {
-		tb.Fatalf("child said %q, %v", line, err)
-	}
-	return strings.TrimSpace(line)
-}
-
-// kill is kill -9, and returns when the process is gone.
-func (c *child) kill() {
-	_ = c.cmd.Process.Kill() // it may have ended
-	_ = c.cmd.Wait()
-}
-
-func (c *child) wait(tb testing.TB) {
-	tb.Helper()
-	if err := c.cmd.Wait(); err != nil {
-		tb.Errorf("child: %v", err)
-	}
-}
 
 const (
 	asleep  = time.Duration(0)
@@ -393,19 +289,19 @@ func TestKilledWriter(t *testing.T) {
 		t.Run(fmt.Sprintf("%s, spin %v", c.role, c.spin), func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, 64, c.spin)
-			child := start(t, c.role, p.args()...)
+			child := ipctest.Run(t, c.role, p.args()...)
 			r := p.reader(t)
 			r.SetSpin(asleep)
-			child.line(t)
+			child.Expect("ready")
 			if c.flag != 0 {
 				p.awaitFlag(t, c.flag)
 			}
-			child.kill()
+			child.Kill()
 			got, err := io.ReadAll(r)
 			if string(got) != c.want {
 				t.Errorf("read %q, want %q", got, c.want)
 			}
-			wantErr(t, err, io.ErrUnexpectedEOF)
+			ipctest.Want(t, err, io.ErrUnexpectedEOF)
 		})
 	}
 }
@@ -413,25 +309,24 @@ func TestKilledWriter(t *testing.T) {
 // The reader is asleep when the writer is killed.
 func TestKilledWriterEndsSleep(t *testing.T) {
 	p := newPlace(t, 64, asleep)
-	child := start(t, "reserved", p.args()...)
+	child := ipctest.Run(t, "reserved", p.args()...)
 	r := p.reader(t)
-	child.line(t)
+	child.Expect("ready")
 	if err := read(r, "committed"); err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { _, err := r.Peek(); done <- err }()
+	done := ipctest.Go(func() error { _, err := r.Peek(); return err })
 	p.awaitFlag(t, readerWaits)
-	child.kill()
-	wantErr(t, <-done, io.ErrUnexpectedEOF)
+	child.Kill()
+	ipctest.Want(t, ipctest.Within(t, done), io.ErrUnexpectedEOF)
 }
 
 func TestEndedStreamOutlivesWriter(t *testing.T) {
 	for _, spin := range []time.Duration{asleep, looking} {
 		p := newPlace(t, 64, spin)
-		child := start(t, "ended writer", p.args()...)
+		child := ipctest.Run(t, "ended writer", p.args()...)
 		r := p.reader(t)
-		child.wait(t)
+		child.Ends()
 		if got, err := io.ReadAll(r); string(got) != "committed" || err != nil {
 			t.Errorf("read %q, %v", got, err)
 		}
@@ -463,22 +358,22 @@ func TestKilledReader(t *testing.T) {
 		t.Run(fmt.Sprintf("%s, spin %v", c.role, c.spin), func(t *testing.T) {
 			t.Parallel()
 			p := newPlace(t, 64, c.spin)
-			child := start(t, c.role, p.args()...)
+			child := ipctest.Run(t, c.role, p.args()...)
 			w := p.writer(t)
 			w.SetSpin(asleep)
 			if _, err := w.Write(make([]byte, c.sent)); err != nil {
 				t.Fatal(err)
 			}
-			child.line(t)
+			child.Expect("ready")
 			if c.role == "empty reader" && c.spin == asleep {
 				p.awaitFlag(t, readerWaits)
 			}
 			p.f.Close()
-			child.kill()
+			child.Kill()
 			// It shows also where there is room enough.
 			for {
 				if _, err := w.Reserve(); err != nil {
-					wantErr(t, err, unix.EPIPE)
+					ipctest.Want(t, err, unix.EPIPE)
 					break
 				}
 				runtime.Gosched()
@@ -490,7 +385,7 @@ func TestKilledReader(t *testing.T) {
 			if c.left == 0 && err != nil {
 				t.Errorf("flush: %v", err)
 			} else if c.left > 0 {
-				wantErr(t, err, unix.EPIPE)
+				ipctest.Want(t, err, unix.EPIPE)
 			}
 		})
 	}
@@ -500,31 +395,23 @@ func TestKilledReader(t *testing.T) {
 func TestKilledReaderEndsWait(t *testing.T) {
 	for _, spin := range []time.Duration{asleep, looking} {
 		p := newPlace(t, 64, spin)
-		child := start(t, "peeking reader", p.args()...)
+		child := ipctest.Run(t, "peeking reader", p.args()...)
 		w := p.writer(t)
 		if _, err := w.Write(make([]byte, 64)); err != nil {
 			t.Fatal(err)
 		}
-		child.line(t)
+		child.Expect("ready")
 		p.f.Close()
-		done := make(chan error, 1)
-		go func() { _, err := w.Write(make([]byte, 64)); done <- err }()
+		done := ipctest.Go(func() error { _, err := w.Write(make([]byte, 64)); return err })
 		if spin == asleep {
 			p.awaitFlag(t, writerWaits)
 		}
-		child.kill()
-		wantErr(t, <-done, unix.EPIPE)
+		child.Kill()
+		ipctest.Want(t, ipctest.Within(t, done), unix.EPIPE)
 		// It had freed one byte, into which one of the 64 may have gone.
 		if n := w.Undelivered(); n != 63 && n != 64 {
 			t.Errorf("spin %v: %d bytes undelivered", spin, n)
 		}
-	}
-}
-
-func wantErr(t *testing.T, err, target error) {
-	t.Helper()
-	if !errors.Is(err, target) {
-		t.Errorf("error %v, want %v", err, target)
 	}
 }
 
@@ -533,7 +420,7 @@ func TestStreamBetweenProcesses(t *testing.T) {
 		for _, spin := range []time.Duration{asleep, ring.SpinTime} {
 			t.Run(fmt.Sprintf("%d bytes, spin %v", capacity, spin), func(t *testing.T) {
 				p := newPlace(t, capacity, spin)
-				child := start(t, "checksum", p.args()...)
+				child := ipctest.Run(t, "checksum", p.args()...)
 				w := p.writer(t)
 				sum, rnd := crc32.NewIEEE(), rand.New(rand.NewPCG(1, 2))
 				data := make([]byte, 2*capacity)
@@ -550,20 +437,20 @@ func TestStreamBetweenProcesses(t *testing.T) {
 				if err := errors.Join(w.End(), w.Flush()); err != nil {
 					t.Fatal(err)
 				}
-				if got, want := child.line(t), fmt.Sprintf("%08x", sum.Sum32()); got != want {
+				if got, want := child.Line(), fmt.Sprintf("%08x", sum.Sum32()); got != want {
 					t.Errorf("checksum %s, want %s", got, want)
 				}
-				child.wait(t)
+				child.Ends()
 			})
 		}
 	}
 }
 
 // pingPong returns the two sides of an echo in another process.
-func pingPong(tb testing.TB, capacity int, spin time.Duration) (w *ring.Writer, r *ring.Reader, c *child) {
+func pingPong(tb testing.TB, capacity int, spin time.Duration) (w *ring.Writer, r *ring.Reader, c *ipctest.Child) {
 	tb.Helper()
 	there, back := newPlace(tb, capacity, spin), newPlace(tb, capacity, spin)
-	c = start(tb, "echo", append(there.args(), back.args()...)...)
+	c = ipctest.Run(tb, "echo", append(there.args(), back.args()...)...)
 	w = there.writer(tb)
 	r = back.reader(tb)
 	return w, r, c
@@ -587,7 +474,7 @@ func TestMessagesThereAndBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := r.Receive(buf)
-		wantErr(t, err, io.EOF)
-		child.wait(t)
+		ipctest.Want(t, err, io.EOF)
+		child.Ends()
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/pkg/fifo"
+	"example.com/ipcsuite/pkg/internal/ipctest"
 	"example.com/ipcsuite/pkg/sysv"
 )
 
@@ -66,10 +67,7 @@ func (p *pair) header() *header { return headerOf(p.mem) }
 
 func gate(tb testing.TB, ctx context.Context, path string) (*fifo.Writer, *fifo.Reader) {
 	tb.Helper()
-	f, err := fifo.Create(ctx, path, fifo.Options{})
-	if err != nil {
-		tb.Fatal(err)
-	}
+	f := ipctest.FIFO(tb, path)
 	defer f.Close()
 	out, err := fifo.OpenWriter(ctx, path, fifo.NoWait)
 	if err != nil {
@@ -86,20 +84,6 @@ func gate(tb testing.TB, ctx context.Context, path string) (*fifo.Writer, *fifo.
 		tb.Fatal(err)
 	}
 	return out, in
-}
-
-func want(t *testing.T, err, target error) {
-	t.Helper()
-	if !errors.Is(err, target) {
-		t.Errorf("error %v, want %v", err, target)
-	}
-}
-
-// await lets others run until cond holds.
-func await(cond func() bool) {
-	for !cond() {
-		runtime.Gosched()
-	}
 }
 
 func noise(n int) []byte {
@@ -157,8 +141,7 @@ func TestStreamOfAnySizeThroughRingOfAnySize(t *testing.T) {
 					p.r.SetSpin(0)
 				}
 				data := noise(min(300*capacity, 1<<20) + 7)
-				sent := make(chan error, 1)
-				go func() { sent <- writeRandomly(p.w, data) }()
+				sent := ipctest.Go(func() error { return writeRandomly(p.w, data) })
 				got, err := readRandomly(p.r)
 				if err := errors.Join(err, <-sent); err != nil {
 					t.Fatal(err)
@@ -308,14 +291,12 @@ func TestMessages(t *testing.T) {
 			limit := capacity - prefix
 			const total = 2000
 			data := noise(capacity)
-			sent := make(chan error, 1)
-			go func() {
-				var err error
+			sent := ipctest.Go(func() (err error) {
 				for i := 0; err == nil && i < total; i++ {
 					err = p.w.Send(data[:i%(limit+1)])
 				}
-				sent <- errors.Join(err, p.w.End())
-			}()
+				return errors.Join(err, p.w.End())
+			})
 			buf := make([]byte, capacity)
 			for i := range total {
 				n, err := p.r.Receive(buf)
@@ -327,23 +308,23 @@ func TestMessages(t *testing.T) {
 				}
 			}
 			_, err := p.r.Receive(buf)
-			want(t, err, io.EOF)
+			ipctest.Want(t, err, io.EOF)
 			if err := <-sent; err != nil {
 				t.Error(err)
 			}
-			want(t, p.w.Send(nil), ErrEnded)
+			ipctest.Want(t, p.w.Send(nil), ErrEnded)
 		})
 	}
 }
 
 func TestMessageThatDoesNotFit(t *testing.T) {
 	p := newPair(t, 64)
-	want(t, p.w.Send(make([]byte, 61)), unix.EMSGSIZE)
+	ipctest.Want(t, p.w.Send(make([]byte, 61)), unix.EMSGSIZE)
 	if err := p.w.Send([]byte("hello")); err != nil {
 		t.Fatal(err)
 	}
 	n, err := p.r.Receive(make([]byte, 4))
-	want(t, err, io.ErrShortBuffer)
+	ipctest.Want(t, err, io.ErrShortBuffer)
 	if n != 5 {
 		t.Errorf("length %d, want 5", n)
 	}
@@ -363,21 +344,21 @@ func TestNothingUncommittedAppears(t *testing.T) {
 	if n := p.r.Buffered(); n != 0 {
 		t.Errorf("%d bytes before commit", n)
 	}
-	want(t, p.w.Commit(65), unix.EINVAL)
-	want(t, p.w.Commit(-1), unix.EINVAL)
+	ipctest.Want(t, p.w.Commit(65), unix.EINVAL)
+	ipctest.Want(t, p.w.Commit(-1), unix.EINVAL)
 	if err := p.w.Commit(3); err != nil {
 		t.Fatal(err)
 	}
-	want(t, p.w.Commit(62), unix.EINVAL) // once only
+	ipctest.Want(t, p.w.Commit(62), unix.EINVAL) // once only
 	got, err := p.r.Peek()
 	if string(got) != "not" || err != nil {
 		t.Errorf("%q, %v", got, err)
 	}
-	want(t, p.r.Discard(4), unix.EINVAL)
+	ipctest.Want(t, p.r.Discard(4), unix.EINVAL)
 	if err := p.r.Discard(2); err != nil {
 		t.Fatal(err)
 	}
-	want(t, p.r.Discard(1), unix.EINVAL)
+	ipctest.Want(t, p.r.Discard(1), unix.EINVAL)
 	if n := p.w.Undelivered(); n != 1 {
 		t.Errorf("%d bytes undelivered, want 1", n)
 	}
@@ -447,7 +428,7 @@ func TestReservedSpaceIsGivenUp(t *testing.T) {
 			if err := f(p.w); err != nil {
 				t.Fatal(err)
 			}
-			want(t, p.w.Commit(1), unix.EINVAL)
+			ipctest.Want(t, p.w.Commit(1), unix.EINVAL)
 		})
 	}
 }
@@ -456,13 +437,13 @@ func TestReserveAfterWhatIsNotReserved(t *testing.T) {
 	p := newPair(t, 64)
 	for _, n := range []int{1, 64, -1, math.MinInt, math.MaxInt} {
 		_, err := p.w.ReserveAfter(n)
-		want(t, err, unix.EINVAL)
+		ipctest.Want(t, err, unix.EINVAL)
 	}
 	if _, err := p.w.Reserve(); err != nil {
 		t.Fatal(err)
 	}
 	_, err := p.w.ReserveAfter(64) // there will never be more
-	want(t, err, unix.EINVAL)
+	ipctest.Want(t, err, unix.EINVAL)
 	if space, err := p.w.ReserveAfter(63); len(space) != 1 || err != nil {
 		t.Errorf("%d bytes, %v", len(space), err)
 	}
@@ -486,7 +467,7 @@ func TestTakingOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := newWriter(p.mem, p.out)
-	want(t, err, ErrEnded)
+	ipctest.Want(t, err, ErrEnded)
 }
 
 func TestCancelEndsWaits(t *testing.T) {
@@ -530,11 +511,10 @@ func TestCancelEndsWaits(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				done := make(chan error, 1)
-				go func() { done <- op.run(p) }()
-				await(func() bool { return op.waits(p.header()) })
+				done := ipctest.Go(func() error { return op.run(p) })
+				ipctest.Eventually(t, "it waits", func() bool { return op.waits(p.header()) })
 				end.do(p, op.full)
-				want(t, <-done, end.want)
+				ipctest.Want(t, ipctest.Within(t, done), end.want)
 			})
 		}
 	}
@@ -543,25 +523,18 @@ func TestCancelEndsWaits(t *testing.T) {
 // A stream that never has to wait is ended too.
 func TestCloseEndsStreamAtFullSpeed(t *testing.T) {
 	p := newPair(t, 4096)
-	sent, got := make(chan error, 1), make(chan error, 1)
-	go func() {
-		_, err := p.w.ReadFrom(endless{})
-		sent <- err
-	}()
-	go func() {
-		_, err := p.r.WriteTo(io.Discard)
-		got <- err
-	}()
+	sent := ipctest.Go(func() error { _, err := p.w.ReadFrom(endless{}); return err })
+	got := ipctest.Go(func() error { _, err := p.r.WriteTo(io.Discard); return err })
 	_ = p.in.Close()
-	want(t, <-got, os.ErrClosed)
-	want(t, <-sent, unix.EPIPE)
+	ipctest.Want(t, ipctest.Within(t, got), os.ErrClosed)
+	ipctest.Want(t, ipctest.Within(t, sent), unix.EPIPE)
 
 	p = newPair(t, 4096)
 	cause := errors.New("enough")
 	go func() { _, _ = p.r.WriteTo(io.Discard) }()
 	p.cancel(cause)
 	_, err := p.w.ReadFrom(endless{})
-	want(t, err, cause)
+	ipctest.Want(t, err, cause)
 }
 
 // What is in the ring, or out of it, counts also when to wake the other side fails.
@@ -575,7 +548,7 @@ func TestReadFromAndWriteToCountAllThatHasMoved(t *testing.T) {
 			_ = p.out.Close()
 			return copy(b, "abc"), nil
 		}))
-		want(t, err, os.ErrClosed)
+		ipctest.Want(t, err, os.ErrClosed)
 		if got := p.r.Buffered(); n != 3 || got != 3 {
 			t.Errorf("ReadFrom says %d bytes, and %d are in the ring; want 3", n, got)
 		}
@@ -591,7 +564,7 @@ func TestReadFromAndWriteToCountAllThatHasMoved(t *testing.T) {
 			_ = p.in.Close()
 			return len(b), nil
 		}))
-		want(t, err, os.ErrClosed)
+		ipctest.Want(t, err, os.ErrClosed)
 		if n != 3 || p.r.Buffered() != 0 {
 			t.Errorf("WriteTo says %d bytes, and %d are in the ring; want 3 and 0", n, p.r.Buffered())
 		}
@@ -617,20 +590,20 @@ func TestClosedSides(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := p.w.Write([]byte("x"))
-	want(t, err, os.ErrClosed)
+	ipctest.Want(t, err, os.ErrClosed)
 	_, err = p.w.Reserve()
-	want(t, err, os.ErrClosed)
-	want(t, p.w.Send(nil), os.ErrClosed)
-	want(t, p.w.Commit(1), os.ErrClosed)
-	want(t, p.r.Discard(1), os.ErrClosed)
-	want(t, p.w.Flush(), os.ErrClosed)
-	want(t, p.w.End(), os.ErrClosed)
+	ipctest.Want(t, err, os.ErrClosed)
+	ipctest.Want(t, p.w.Send(nil), os.ErrClosed)
+	ipctest.Want(t, p.w.Commit(1), os.ErrClosed)
+	ipctest.Want(t, p.r.Discard(1), os.ErrClosed)
+	ipctest.Want(t, p.w.Flush(), os.ErrClosed)
+	ipctest.Want(t, p.w.End(), os.ErrClosed)
 	_, err = p.r.Read(make([]byte, 1))
-	want(t, err, os.ErrClosed)
+	ipctest.Want(t, err, os.ErrClosed)
 	_, err = p.r.Peek()
-	want(t, err, os.ErrClosed)
+	ipctest.Want(t, err, os.ErrClosed)
 	_, err = p.r.Receive(nil)
-	want(t, err, os.ErrClosed)
+	ipctest.Want(t, err, os.ErrClosed)
 	if p.w.Undelivered() != 0 || p.r.Buffered() != 0 {
 		t.Error("there is something in a closed ring")
 	}
@@ -653,16 +626,16 @@ func TestIncompatibleRingIsRefused(t *testing.T) {
 			p := newPair(t, 64)
 			c.do(p.header())
 			_, err := newWriter(p.mem, p.out)
-			want(t, err, ErrIncompatible)
+			ipctest.Want(t, err, ErrIncompatible)
 			_, err = newReader(p.mem, p.in)
-			want(t, err, ErrIncompatible)
+			ipctest.Want(t, err, ErrIncompatible)
 			_, _, err = parts(p.mem) // of which Check asks
-			want(t, err, ErrIncompatible)
+			ipctest.Want(t, err, ErrIncompatible)
 		})
 	}
 	_, err := newReader(make([]byte, Overhead), nil)
-	want(t, err, ErrIncompatible)
-	want(t, format(make([]byte, Overhead)), unix.EINVAL)
+	ipctest.Want(t, err, ErrIncompatible)
+	ipctest.Want(t, format(make([]byte, Overhead)), unix.EINVAL)
 }
 
 func TestHostileIndicesAreRefused(t *testing.T) {
@@ -671,13 +644,13 @@ func TestHostileIndicesAreRefused(t *testing.T) {
 		p.advance(t, 50) // so the head is at 50, and the tail may be up to 114
 		p.header().tail.Store(tail)
 		_, err := p.r.Read(make([]byte, 64))
-		want(t, err, ErrCorrupt)
+		ipctest.Want(t, err, ErrCorrupt)
 		_, err = p.r.Peek()
-		want(t, err, ErrCorrupt)
+		ipctest.Want(t, err, ErrCorrupt)
 		_, err = p.r.Receive(make([]byte, 64))
-		want(t, err, ErrCorrupt)
+		ipctest.Want(t, err, ErrCorrupt)
 		_, err = newReader(p.mem, p.in)
-		want(t, err, ErrCorrupt)
+		ipctest.Want(t, err, ErrCorrupt)
 	}
 	for _, head := range []uint64{0, 49, 115, 1 << 32, math.MaxInt64, math.MaxUint64} {
 		p := newPair(t, 64)
@@ -687,10 +660,10 @@ func TestHostileIndicesAreRefused(t *testing.T) {
 		}
 		p.header().head.Store(head)
 		_, err := p.w.Write([]byte("x"))
-		want(t, err, ErrCorrupt)
+		ipctest.Want(t, err, ErrCorrupt)
 		_, err = p.w.Reserve()
-		want(t, err, ErrCorrupt)
-		want(t, p.w.Flush(), ErrCorrupt)
+		ipctest.Want(t, err, ErrCorrupt)
+		ipctest.Want(t, p.w.Flush(), ErrCorrupt)
 		if n := p.w.Undelivered(); n != 64 {
 			t.Errorf("%d undelivered", n)
 		}
@@ -716,7 +689,7 @@ func TestHostileLengthIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := p.r.Receive(make([]byte, 64))
-		want(t, err, ErrCorrupt)
+		ipctest.Want(t, err, ErrCorrupt)
 	}
 	p := newPair(t, 64)
 	if _, err := p.w.Write([]byte{1, 0}); err != nil {
@@ -726,7 +699,7 @@ func TestHostileLengthIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := p.r.Receive(nil)
-	want(t, err, io.ErrUnexpectedEOF)
+	ipctest.Want(t, err, io.ErrUnexpectedEOF)
 }
 
 // Whatever stands in the segment, and however it changes between two calls:
@@ -815,13 +788,11 @@ func TestNoAllocations(t *testing.T) {
 	dst.Grow(4096)
 	check := func(name string, f func() error) {
 		t.Helper()
-		if n := testing.AllocsPerRun(100, func() {
+		ipctest.NoAllocations(t, func() {
 			if err := f(); err != nil {
 				t.Fatal(name, err)
 			}
-		}); n != 0 {
-			t.Errorf("%s: %v allocations", name, n)
-		}
+		})
 	}
 	check("messages", func() error {
 		err := p.w.Send(buf)
@@ -856,36 +827,28 @@ func TestNoAllocations(t *testing.T) {
 	p.w.SetSpin(0)
 	p.r.SetSpin(0)
 	stop := errors.New("stop")
-	echo := make(chan error, 1)
-	go func() {
+	echo := ipctest.Go(func() (err error) {
 		buf := make([]byte, 8192)
-		for {
-			if _, err := p.r.Read(buf[:100]); err != nil {
-				echo <- err
-				return
-			}
+		for err == nil {
+			_, err = p.r.Read(buf[:100])
 		}
-	}()
+		return err
+	})
 	big := make([]byte, 10000)
 	check("sleeping", func() error {
 		_, err := p.w.Write(big)
 		return errors.Join(err, p.w.Flush())
 	})
 	p.cancel(stop)
-	want(t, <-echo, stop)
+	ipctest.Want(t, ipctest.Within(t, echo), stop)
 }
 
 // Not parallel: it counts the goroutines.
 func TestNoGoroutineStays(t *testing.T) {
-	seg, err := sysv.Create(sysv.Private, Overhead+64, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer seg.Remove()
+	seg := ipctest.Segment(t, Overhead+64)
 	if err := errors.Join(seg.Attach(), Format(seg)); err != nil {
 		t.Fatal(err)
 	}
-	defer seg.Detach()
 	out, in := gate(t, t.Context(), filepath.Join(t.TempDir(), "gate"))
 	before := runtime.NumGoroutine()
 	w, err := NewWriter(seg, out)
@@ -899,37 +862,33 @@ func TestNoGoroutineStays(t *testing.T) {
 	if err := errors.Join(w.Close(), r.Close(), out.Close(), in.Close()); err != nil {
 		t.Fatal(err)
 	}
-	await(func() bool { return runtime.NumGoroutine() <= before })
+	ipctest.Eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
 }
 
 func TestSegmentStaysWhileInUse(t *testing.T) {
-	seg, err := sysv.Create(sysv.Private, Overhead+64, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer seg.Remove()
+	seg := ipctest.Segment(t, Overhead+64)
 	out, in := gate(t, t.Context(), filepath.Join(t.TempDir(), "gate"))
 
-	want(t, Format(seg), sysv.ErrDetached)
-	want(t, Check(seg), sysv.ErrDetached)
-	_, err = NewWriter(seg, out)
-	want(t, err, sysv.ErrDetached)
+	ipctest.Want(t, Format(seg), sysv.ErrDetached)
+	ipctest.Want(t, Check(seg), sysv.ErrDetached)
+	_, err := NewWriter(seg, out)
+	ipctest.Want(t, err, sysv.ErrDetached)
 	_, err = NewReader(seg, in)
-	want(t, err, sysv.ErrDetached)
+	ipctest.Want(t, err, sysv.ErrDetached)
 
 	if err := seg.AttachReadOnly(); err != nil {
 		t.Fatal(err)
 	}
-	want(t, Format(seg), sysv.ErrReadOnly)
+	ipctest.Want(t, Format(seg), sysv.ErrReadOnly)
 	_, err = NewReader(seg, in)
-	want(t, err, sysv.ErrReadOnly)
+	ipctest.Want(t, err, sysv.ErrReadOnly)
 	if err := errors.Join(seg.Detach(), seg.Attach()); err != nil {
 		t.Fatal(err)
 	}
 
 	_, err = NewWriter(seg, out)
-	want(t, err, ErrIncompatible)
-	want(t, Check(seg), ErrIncompatible)
+	ipctest.Want(t, err, ErrIncompatible)
+	ipctest.Want(t, Check(seg), ErrIncompatible)
 	if err := errors.Join(Format(seg), Check(seg)); err != nil {
 		t.Fatal(err)
 	}
@@ -941,8 +900,8 @@ func TestSegmentStaysWhileInUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	detached := make(chan error, 1)
-	go func() { detached <- seg.Detach() }()
+	defer func() { _, _ = w.Close(), r.Close() }() // or nothing could detach the segment
+	detached := ipctest.Go(seg.Detach)
 	for range 100 {
 		if err := w.Send([]byte("hello")); err != nil {
 			t.Fatal(err)
