@@ -1,7 +1,6 @@
 package fork_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/gob"
@@ -17,16 +16,16 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/pkg/fork"
+	"example.com/ipcsuite/pkg/internal/ipctest"
 )
 
 // The test binary is its own child.
 func TestMain(m *testing.M) {
-	fork.Dispatch(fork.Roles{
+	ipctest.Main(m, fork.Roles{
 		"greeter":     greeter,
 		"exit":        exit,
 		"report":      report,
@@ -40,9 +39,6 @@ func TestMain(m *testing.M) {
 		"stuck":       stuck,
 		"interrupted": interrupted,
 	})
-	// The race detector keeps a process for a second before it exits with 0.
-	os.Setenv("GORACE", "atexit_sleep_ms=0 "+os.Getenv("GORACE"))
-	os.Exit(m.Run())
 }
 
 const oddRole = "a role: fork:1:x"
@@ -240,19 +236,13 @@ func TestInheritedDescriptorSharesTheOpenFileDescription(t *testing.T) {
 	cmd.ExtraFiles = []*os.File{inherited}
 	startEcho(t, cmd)
 
-	kcmp := func(f *os.File) uintptr {
-		const kcmpFile = 0 // KCMP_FILE, <linux/kcmp.h>
-		order, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(os.Getpid()), uintptr(cmd.Process.Pid),
-			kcmpFile, f.Fd(), uintptr(fork.FD(0)), 0)
-		if errno != 0 {
-			t.Skipf("kcmp: %v", errno) // needs CONFIG_KCMP, and ptrace(2) access to the child
-		}
-		return order
+	same := func(f *os.File) bool {
+		return ipctest.SameDescription(t, int(f.Fd()), cmd.Process.Pid, fork.FD(0))
 	}
-	if order := kcmp(inherited); order != 0 {
-		t.Errorf("kcmp(KCMP_FILE) is %d for the inherited descriptor, want 0 (equal)", order)
+	if !same(inherited) {
+		t.Error("kcmp(KCMP_FILE) says that the inherited descriptor has another description")
 	}
-	if kcmp(opened) == 0 {
+	if same(opened) {
 		t.Error("kcmp(KCMP_FILE) says that a second open(2) has the same description")
 	}
 }
@@ -317,25 +307,15 @@ func TestChildEndsWhenItsParentIsKilled(t *testing.T) {
 	for _, role := range []string{"orphan", "stuck"} {
 		t.Run(role, func(t *testing.T) {
 			t.Parallel()
-			cmd := fork.Command("family", role)
-			_, out := pipes(t, cmd)
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			expectLine(t, out, "ready")
-			if err := cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			// The orphan holds the last write end, so this ends when it does.
-			said, err := io.ReadAll(out)
-			if err != nil {
-				t.Fatal(err)
-			}
+			c := ipctest.Run(t, "family", role)
+			c.Expect("ready")
+			ipctest.Must(t, c.Cmd.Process.Kill())
 			want := ""
 			if role == "orphan" {
-				want = fmt.Sprintf("parent process %d has died\n", cmd.Process.Pid)
+				want = fmt.Sprintf("parent process %d has died\n", c.PID())
 			}
-			if string(said) != want {
+			// The orphan holds the last write end, so the rest ends when it does.
+			if said := c.Rest(); said != want {
 				t.Errorf("the orphan said %q, want %q", said, want)
 			}
 		})
@@ -350,12 +330,7 @@ func TestChildEndsWhenItsParentDiedBeforeItLooked(t *testing.T) {
 	cmd := fork.Command("orphan")
 	pid := func(p int) string { return fmt.Sprintf(":%d:", p) }
 	cmd.Args[0] = strings.Replace(cmd.Args[0], pid(os.Getpid()), pid(dead.Process.Pid), 1)
-	_, out := pipes(t, cmd)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	expectLine(t, out, "ready")
-	expectLine(t, out, fmt.Sprintf("parent process %d has died", dead.Process.Pid))
+	ipctest.Start(t, cmd).Expect("ready", fmt.Sprintf("parent process %d has died", dead.Process.Pid))
 }
 
 func TestSignalsToTheGroupDoNotEndAChildWhoseParentLives(t *testing.T) {
@@ -375,24 +350,18 @@ func TestSignalsToTheGroupDoNotEndAChildWhoseParentLives(t *testing.T) {
 }
 
 func TestEndOfTheThreadThatStartedAChildDoesNotEndTheChild(t *testing.T) {
-	cmd := fork.Command("interrupted")
-	in, lines := pipes(t, cmd)
-	var err error
+	var c *ipctest.Child
 	onThreadThatEnds(func() {
-		if err = cmd.Start(); err == nil {
-			_, err = lines.ReadString('\n') // until it is ready for the signal
-		}
+		c = ipctest.Run(t, "interrupted")
+		c.Expect("ready") // for the signal
 	})
-	if err != nil {
-		t.Fatal(err)
+	if t.Failed() {
+		return
 	}
-	expectLine(t, lines, "SIGTERM")
-	fmt.Fprintln(in, "still there?")
-	expectLine(t, lines, "still there?")
-	in.Close()
-	if err := cmd.Wait(); err != nil {
-		t.Errorf("child took the end of a thread for the end of its parent: %v", err)
-	}
+	c.Expect("SIGTERM")
+	fmt.Fprintln(c.Stdin, "still there?")
+	c.Expect("still there?")
+	c.Ends() // with success, as its parent has not ended
 }
 
 // onThreadThatEnds runs f on a thread that exits when f has returned.
@@ -439,57 +408,19 @@ func runReport(t *testing.T, role string, args ...string) (s self) {
 	return s
 }
 
-// pipes connects the test to cmd, which is to be started. The test ends it if it
-// has not ended by then.
-func pipes(t *testing.T, cmd *exec.Cmd) (in io.WriteCloser, out *bufio.Reader) {
-	t.Helper()
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	// So that a fault shows as a failure, not as a test that hangs.
-	_ = r.(*os.File).SetReadDeadline(time.Now().Add(10 * time.Second))
-	t.Cleanup(func() {
-		if cmd.Process != nil && cmd.ProcessState == nil {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		}
-	})
-	return in, bufio.NewReader(r)
-}
-
 // startEcho starts cmd, which runs echo, and returns once it does. The function
 // returned asks it for an answer; when the test ends, it must end with success.
 func startEcho(t *testing.T, cmd *exec.Cmd) (ask func(string)) {
 	t.Helper()
-	in, out := pipes(t, cmd)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	c := ipctest.Start(t, cmd)
 	ask = func(line string) {
 		t.Helper()
-		fmt.Fprintln(in, line)
-		expectLine(t, out, line)
+		fmt.Fprintln(c.Stdin, line)
+		c.Expect(line)
 	}
 	ask("ready?")
-	t.Cleanup(func() {
-		in.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("child ended with: %v", err)
-		}
-	})
+	t.Cleanup(func() { c.Ends() })
 	return ask
-}
-
-func expectLine(t *testing.T, r *bufio.Reader, want string) {
-	t.Helper()
-	if got, err := r.ReadString('\n'); got != want+"\n" {
-		t.Fatalf("child said %q (%v), want %q", got, err, want)
-	}
 }
 
 // BenchmarkStart starts a child that does nothing, and waits for its end.

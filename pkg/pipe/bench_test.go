@@ -1,20 +1,18 @@
 package pipe_test
 
 import (
-	"context"
-	"io"
 	"os"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/pkg/fork"
+	"example.com/ipcsuite/pkg/internal/ipctest"
 	"example.com/ipcsuite/pkg/pipe"
 )
 
 func TestMain(m *testing.M) {
-	fork.Dispatch(fork.Roles{"pong": pong, "drain": drain})
-	os.Exit(m.Run())
+	ipctest.Main(m, fork.Roles{"pong": ipctest.Role(pong), "drain": ipctest.Role(drain)})
 }
 
 // BenchmarkWriteRead is a write of 64 bytes and the read that returns them, in one
@@ -57,13 +55,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			child := fork.Command("pong")
-			child.ExtraFiles = []*os.File{childR, childW}
-			if err := child.Start(); err != nil {
-				b.Fatal(err)
-			}
-			childR.Close()
-			childW.Close()
+			child := start(b, "pong", childR, childW)
 
 			msg, buf := make([]byte, 64), make([]byte, 64)
 			b.ReportAllocs()
@@ -76,9 +68,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 				}
 			}
 			w.Close() // end of file for the child
-			if err := child.Wait(); err != nil {
-				b.Error(err)
-			}
+			child.Ends()
 			r.Close()
 		})
 	}
@@ -107,12 +97,7 @@ func BenchmarkOneWay(b *testing.B) {
 			if _, err := pipe.SetCapacity(int(w.Fd()), bb.capacity); err != nil {
 				b.Fatal(err)
 			}
-			child := fork.Command("drain")
-			child.ExtraFiles = []*os.File{childR}
-			if err := child.Start(); err != nil {
-				b.Fatal(err)
-			}
-			childR.Close()
+			child := start(b, "drain", childR)
 
 			msg := make([]byte, bb.size)
 			b.SetBytes(int64(len(msg)))
@@ -123,43 +108,46 @@ func BenchmarkOneWay(b *testing.B) {
 				}
 			}
 			w.Close() // end of file for the child
-			if err := child.Wait(); err != nil {
-				b.Error(err)
-			}
+			child.Ends()
 		})
 	}
 }
 
+// start starts the other process, which alone has the files then.
+func start(b *testing.B, role string, files ...*os.File) *ipctest.Child {
+	b.Helper()
+	cmd := fork.Command(role)
+	cmd.ExtraFiles = files
+	child := ipctest.Start(b, cmd)
+	for _, f := range files {
+		f.Close()
+	}
+	return child
+}
+
 // drain is the other process: it reads to the end.
-func drain(context.Context, []string) int {
+func drain([]string) error {
 	r := os.NewFile(uintptr(fork.FD(0)), "pipe")
 	buf := make([]byte, 64<<10)
 	for {
-		_, err := r.Read(buf)
-		if err == io.EOF {
-			return 0
-		}
-		if err != nil {
-			return 1
+		if _, err := r.Read(buf); err != nil {
+			return err
 		}
 	}
 }
 
 // pong is the other process: it sends back what it gets.
-func pong(context.Context, []string) int {
+func pong([]string) error {
 	r := os.NewFile(uintptr(fork.FD(0)), "ping")
 	w := os.NewFile(uintptr(fork.FD(1)), "pong")
 	buf := make([]byte, 64)
 	for {
 		n, err := r.Read(buf)
-		if err == io.EOF {
-			return 0
-		}
 		if err != nil {
-			return 1
+			return err
 		}
 		if _, err := w.Write(buf[:n]); err != nil {
-			return 1
+			return err
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"example.com/ipcsuite/pkg/internal/ipctest"
 	"example.com/ipcsuite/pkg/pipe"
 )
 
@@ -43,7 +44,7 @@ func TestPacketModeKeepsWritesApart(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r, w := newPipe(t, tt.flags)
 			for _, s := range tt.writes {
-				write(t, w, s)
+				ipctest.Write(t, w, s)
 			}
 			expectReads(t, r, tt.buffer, tt.reads)
 		})
@@ -56,7 +57,7 @@ func TestPacketModeIsLookedAtForEachWrite(t *testing.T) {
 		if err := pipe.SetPacketMode(w, i < 2); err != nil {
 			t.Fatal(err)
 		}
-		write(t, w, s)
+		ipctest.Write(t, w, s)
 	}
 	expectReads(t, r, 100, []string{"on", "on", "offoff"})
 }
@@ -82,11 +83,11 @@ func TestPacketsBehindAStreamLoseTheirBounds(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			r, w := newPipe(t, 0)
-			write(t, w, tt.stream)
+			ipctest.Write(t, w, tt.stream)
 			if err := pipe.SetPacketMode(w, true); err != nil {
 				t.Fatal(err)
 			}
-			write(t, w, tt.packet)
+			ipctest.Write(t, w, tt.packet)
 			expectReads(t, r, tt.buffer, tt.reads)
 		})
 	}
@@ -94,12 +95,10 @@ func TestPacketsBehindAStreamLoseTheirBounds(t *testing.T) {
 
 func TestPacketModeBelongsToTheOpenFileDescription(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "fifo")
-	if err := unix.Mkfifo(path, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	r := open(t, path, unix.O_RDONLY|unix.O_NONBLOCK)
-	w := open(t, path, unix.O_WRONLY)
-	again := open(t, path, unix.O_WRONLY)
+	ipctest.Mkfifo(t, path)
+	r := ipctest.Open(t, path, unix.O_RDONLY|unix.O_NONBLOCK)
+	w := ipctest.Open(t, path, unix.O_WRONLY)
+	again := ipctest.Open(t, path, unix.O_WRONLY)
 	dup, err := unix.Dup(w)
 	if err != nil {
 		t.Fatal(err)
@@ -149,9 +148,7 @@ func TestSetPacketModeRefusesAReadEnd(t *testing.T) {
 
 func TestFIFOCannotBeOpenedInPacketMode(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "fifo")
-	if err := unix.Mkfifo(path, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Mkfifo(t, path)
 	if _, err := unix.Open(path, unix.O_RDWR|unix.O_DIRECT, 0); !errors.Is(err, unix.EINVAL) {
 		t.Errorf("open(2) with O_DIRECT: %v, want EINVAL", err)
 	}
@@ -163,7 +160,7 @@ func TestNonBlockingWriteOfUpToAtomicBytesIsAllOrNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, w, strings.Repeat("x", capacity-pipe.Atomic+1)) // there is room for Atomic-1
+	ipctest.Write(t, w, strings.Repeat("x", capacity-pipe.Atomic+1)) // there is room for Atomic-1
 	if n, err := unix.Write(w, make([]byte, pipe.Atomic)); !errors.Is(err, unix.EAGAIN) {
 		t.Errorf("write of Atomic bytes: %d, %v; want EAGAIN", n, err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"example.com/ipcsuite/pkg/internal/ipctest"
 	"example.com/ipcsuite/pkg/pipe"
 )
 
@@ -88,8 +89,8 @@ func TestCapacityIsTheNextPowerOfTwoOfPages(t *testing.T) {
 
 func TestCapacityErrorsSayWhatToDo(t *testing.T) {
 	_, w := newPipe(t, unix.O_DIRECT)
-	write(t, w, "a")
-	write(t, w, "b")
+	ipctest.Write(t, w, "a")
+	ipctest.Write(t, w, "b")
 
 	tests := []struct {
 		name  string
@@ -197,7 +198,7 @@ func TestPipeOfOnePageIsWritableExactlyWhenItIsEmpty(t *testing.T) {
 	if !writable() {
 		t.Error("empty pipe is not writable")
 	}
-	write(t, w, "1234")
+	ipctest.Write(t, w, "1234")
 	if writable() {
 		t.Error("pipe with 4 bytes in it is writable")
 	}
@@ -224,27 +225,8 @@ func newPipe(t testing.TB, flags int) (r, w int) {
 func newFIFO(t *testing.T) (r, w int) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "fifo")
-	if err := unix.Mkfifo(path, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return open(t, path, unix.O_RDONLY|unix.O_NONBLOCK), open(t, path, unix.O_WRONLY)
-}
-
-func open(t *testing.T, path string, flags int) int {
-	t.Helper()
-	fd, err := unix.Open(path, flags|unix.O_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Close(fd) })
-	return fd
-}
-
-func write(t *testing.T, fd int, s string) {
-	t.Helper()
-	if n, err := unix.Write(fd, []byte(s)); n != len(s) || err != nil {
-		t.Fatalf("write of %d bytes: %d, %v", len(s), n, err)
-	}
+	ipctest.Mkfifo(t, path)
+	return ipctest.Open(t, path, unix.O_RDONLY|unix.O_NONBLOCK), ipctest.Open(t, path, unix.O_WRONLY)
 }
 
 // read is one read(2) with a buffer of size bytes.

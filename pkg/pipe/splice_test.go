@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"example.com/ipcsuite/pkg/internal/ipctest"
 	"example.com/ipcsuite/pkg/pipe"
 )
 
@@ -19,8 +20,8 @@ func TestSpliceMovesAFileThroughAPipe(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "in"), want, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	in := open(t, filepath.Join(dir, "in"), unix.O_RDONLY)
-	out := open(t, dir, unix.O_TMPFILE|unix.O_RDWR)
+	in := ipctest.Open(t, filepath.Join(dir, "in"), unix.O_RDONLY)
+	out := ipctest.Open(t, dir, unix.O_TMPFILE|unix.O_RDWR)
 	r, w := newPipe(t, 0)
 
 	for {
@@ -67,17 +68,16 @@ func TestSpliceWaitsForTheOtherEnd(t *testing.T) {
 			defer srcR.Close()
 			defer srcW.Close()
 			_, dst := newPipe(t, 0)
+			src := int(srcR.Fd())
 			var n int
-			done := make(chan error)
-			go func() {
-				var err error
-				n, err = pipe.Splice(dst, int(srcR.Fd()), 100)
-				done <- err
-			}()
+			done := ipctest.Blocked(t, func() (err error) {
+				n, err = pipe.Splice(dst, src, 100)
+				return err
+			}, unix.SYS_SPLICE)
 			if err := tt.then(srcW); err != nil {
 				t.Fatal(err)
 			}
-			if err := <-done; n != tt.want || err != nil {
+			if err := ipctest.Within(t, done); n != tt.want || err != nil {
 				t.Errorf("Splice returned %d, %v; want %d", n, err, tt.want)
 			}
 		})
@@ -97,8 +97,8 @@ func TestSpliceAndPackets(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			srcR, srcW := newPipe(t, unix.O_DIRECT)
 			dstR, dstW := newPipe(t, 0)
-			write(t, srcW, "one")
-			write(t, srcW, "three")
+			ipctest.Write(t, srcW, "one")
+			ipctest.Write(t, srcW, "three")
 			for left := len("onethree"); left > 0; {
 				n, err := pipe.Splice(dstW, srcR, tt.n)
 				if err != nil {
@@ -113,11 +113,11 @@ func TestSpliceAndPackets(t *testing.T) {
 
 func TestSpliceErrors(t *testing.T) {
 	dir := t.TempDir()
-	file := open(t, dir, unix.O_TMPFILE|unix.O_RDWR)
-	folder := open(t, dir, unix.O_RDONLY)
-	appending := open(t, dir, unix.O_TMPFILE|unix.O_WRONLY|unix.O_APPEND)
+	file := ipctest.Open(t, dir, unix.O_TMPFILE|unix.O_RDWR)
+	folder := ipctest.Open(t, dir, unix.O_RDONLY)
+	appending := ipctest.Open(t, dir, unix.O_TMPFILE|unix.O_WRONLY|unix.O_APPEND)
 	r, w := newPipe(t, 0)
-	write(t, w, "abc")
+	ipctest.Write(t, w, "abc")
 	_, full := newPipe(t, unix.O_NONBLOCK)
 	if _, err := unix.Write(full, make([]byte, 1<<20)); err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func TestSpliceDoesNotAllocate(t *testing.T) {
 	srcR, srcW := newPipe(t, 0)
 	dstR, dstW := newPipe(t, 0)
 	p := make([]byte, 64)
-	allocs := testing.AllocsPerRun(100, func() {
+	ipctest.NoAllocations(t, func() {
 		if _, err := unix.Write(srcW, p); err != nil {
 			t.Fatal(err)
 		}
@@ -177,7 +177,4 @@ func TestSpliceDoesNotAllocate(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	if allocs != 0 {
-		t.Errorf("%v allocations, want none", allocs)
-	}
 }

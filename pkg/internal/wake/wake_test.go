@@ -10,11 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"example.com/ipcsuite/pkg/internal/ipctest"
 	"example.com/ipcsuite/pkg/internal/wake"
 )
-
-// limit is how long a test waits for what must happen.
-const limit = 20 * time.Second
 
 func newWaker(t *testing.T, ctx context.Context) *wake.Waker {
 	t.Helper()
@@ -43,18 +41,15 @@ func pipe(t *testing.T) (r, w int) {
 
 // poll waits for r in a goroutine.
 func poll(w *wake.Waker, r int, timeout int) <-chan result {
-	c := make(chan result, 1)
-	go func() {
+	return ipctest.Go(func() result {
 		if err := w.Enter(); err != nil {
-			c <- result{0, err}
-			return
+			return result{0, err}
 		}
 		defer w.Leave()
 		set := []unix.PollFd{1: {Fd: int32(r), Events: unix.POLLIN}}
 		err := w.Poll(set, timeout)
-		c <- result{set[1].Revents, err}
-	}()
-	return c
+		return result{set[1].Revents, err}
+	})
 }
 
 type result struct {
@@ -64,13 +59,9 @@ type result struct {
 
 func expect(t *testing.T, c <-chan result, revents int16, target error) {
 	t.Helper()
-	select {
-	case got := <-c:
-		if got.revents != revents || !errors.Is(got.err, target) {
-			t.Errorf("Poll: %#x, %v; want %#x, %v", got.revents, got.err, revents, target)
-		}
-	case <-time.After(limit):
-		t.Fatalf("Poll has not returned within %v", limit)
+	got := ipctest.Within(t, c)
+	if got.revents != revents || !errors.Is(got.err, target) {
+		t.Errorf("Poll: %#x, %v; want %#x, %v", got.revents, got.err, revents, target)
 	}
 }
 
@@ -81,9 +72,7 @@ func TestPollReturnsWhatIsReady(t *testing.T) {
 	expect(t, poll(w, r, 0), 0, nil) // nothing
 	expect(t, poll(w, r, 1), 0, nil)
 	c := poll(w, r, -1)
-	if _, err := unix.Write(in, []byte("x")); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Write(t, in, "x")
 	expect(t, c, unix.POLLIN, nil)
 }
 
@@ -130,8 +119,7 @@ func TestCloseWaitsForEveryUse(t *testing.T) {
 	if err := w.Enter(); err != nil {
 		t.Fatal(err)
 	}
-	closed := make(chan bool, 1)
-	go func() { closed <- w.Close() }()
+	closed := ipctest.Go(w.Close)
 	// Poll tells when Close has begun; it cannot end before Leave.
 	set := make([]unix.PollFd, 1)
 	if err := w.Poll(set, -1); !errors.Is(err, os.ErrClosed) {
@@ -143,11 +131,7 @@ func TestCloseWaitsForEveryUse(t *testing.T) {
 	default:
 	}
 	w.Leave()
-	select {
-	case <-closed:
-	case <-time.After(limit):
-		t.Error("Close did not return after Leave")
-	}
+	ipctest.Within(t, closed)
 }
 
 func TestOneOfManyClosesCloses(t *testing.T) {
@@ -164,7 +148,7 @@ func TestOneOfManyClosesCloses(t *testing.T) {
 			closes.Go(func() { won <- w.Close() })
 		}
 		closes.Wait()
-		if got := <-c; got.err == nil {
+		if got := ipctest.Within(t, c); got.err == nil {
 			t.Error("Poll returned without a reason")
 		}
 		n := 0
@@ -182,10 +166,8 @@ func TestOneOfManyClosesCloses(t *testing.T) {
 func TestPollDoesNotAllocate(t *testing.T) {
 	w := newWaker(t, context.Background())
 	r, in := pipe(t)
-	if _, err := unix.Write(in, []byte("x")); err != nil {
-		t.Fatal(err)
-	}
-	if n := testing.AllocsPerRun(1000, func() {
+	ipctest.Write(t, in, "x")
+	ipctest.NoAllocations(t, func() {
 		if err := w.Enter(); err != nil {
 			t.Fatal(err)
 		}
@@ -194,9 +176,7 @@ func TestPollDoesNotAllocate(t *testing.T) {
 			t.Fatal(err, set)
 		}
 		w.Leave()
-	}); n != 0 {
-		t.Errorf("%v allocations, want none", n)
-	}
+	})
 }
 
 // However long it looks, Await ends with what it waits for.
@@ -208,24 +188,19 @@ func TestAwaitWithAndWithoutLooking(t *testing.T) {
 		w := newWaker(t, ctx)
 		w.SetSpin(spin)
 		r, in := pipe(t)
-		await := func() chan error {
-			ended := make(chan error, 1)
-			go func() {
+		await := func() <-chan error {
+			return ipctest.Go(func() error {
 				set := [2]unix.PollFd{1: {Fd: int32(r), Events: unix.POLLIN}}
 				if err := w.Enter(); err != nil {
-					ended <- err
-					return
+					return err
 				}
 				defer w.Leave()
-				ended <- w.Await(set[:])
-			}()
-			return ended
+				return w.Await(set[:])
+			})
 		}
 		ready := await()
-		if _, err := unix.Write(in, []byte("x")); err != nil {
-			t.Fatal(err)
-		}
-		if err := <-ready; err != nil {
+		ipctest.Write(t, in, "x")
+		if err := ipctest.Within(t, ready); err != nil {
 			t.Errorf("spin %v: %v", spin, err)
 		}
 		if _, err := unix.Read(r, make([]byte, 1)); err != nil {
@@ -233,7 +208,7 @@ func TestAwaitWithAndWithoutLooking(t *testing.T) {
 		}
 		ended := await()
 		cancel(reason)
-		if err := <-ended; !errors.Is(err, reason) {
+		if err := ipctest.Within(t, ended); !errors.Is(err, reason) {
 			t.Errorf("spin %v: cancelled: %v", spin, err)
 		}
 	}
