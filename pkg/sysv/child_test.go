@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A test that needs a second process runs itself again in one: childEnv is set
-// there, to whatever the parent wants its child to know.
+// A test that needs a namespace of its own, or no privileges, runs itself again in a
+// process that has: childEnv is set there, to whatever the parent wants its child to know.
 const childEnv = "SYSV_TEST_CHILD"
 
 // child prepares a process that runs only the calling test, in which
@@ -24,8 +24,7 @@ func child(t *testing.T, arg string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(t.Context(), exe, "-test.run=^"+t.Name()+"$", "-test.v")
-	// The race detector would sleep for a second at the end of each process.
-	cmd.Env = append(os.Environ(), childEnv+"="+arg, "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), childEnv+"="+arg)
 	return cmd
 }
 

@@ -1,7 +1,6 @@
 package sysv
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -481,62 +479,6 @@ func TestASegmentGivenAwayIsNotOwned(t *testing.T) {
 	}
 	if info := stats(t, s); info.UID != victim || info.OwnedBy(int(victim)) {
 		t.Errorf("%+v: given to %d and taken for its own", info, victim)
-	}
-}
-
-func TestTwoProcessesSeeTheSameBytesUntilOneIsKilled(t *testing.T) {
-	t.Parallel()
-	if arg := os.Getenv(childEnv); arg != "" {
-		id, err := strconv.Atoi(arg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := openID(t, id)
-		if err := s.Attach(); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.WriteAt([]byte("from the child"), 0); err != nil {
-			t.Fatal(err)
-		}
-		fmt.Println("attached")
-		_, _ = io.Copy(io.Discard, os.Stdin) // until killed
-		return
-	}
-	s := attached(t, 4096)
-	cmd := child(t, strconv.Itoa(s.ID()))
-	stdin, err1 := cmd.StdinPipe()
-	stdout, err2 := cmd.StdoutPipe()
-	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = stdin.Close() }) // the child ends with it, at the latest
-	said, ready := "", false
-	for lines := bufio.NewScanner(stdout); !ready && lines.Scan(); {
-		said += lines.Text() + "\n"
-		ready = lines.Text() == "attached"
-	}
-	if !ready {
-		t.Fatalf("child did not attach (%v):\n%s", cmd.Wait(), said)
-	}
-	got := make([]byte, 14)
-	if _, err := s.ReadAt(got, 0); err != nil || string(got) != "from the child" {
-		t.Errorf("read %q, %v", got, err)
-	}
-	if n := stats(t, s).Attached; n != 2 {
-		t.Errorf("attached %d times, want 2", n)
-	}
-
-	// A killed process is a zombie, to be waited for, only once its memory is
-	// gone.
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait()
-	if ws := cmd.ProcessState.Sys().(syscall.WaitStatus); ws.Signal() != unix.SIGKILL {
-		t.Errorf("child ended with %v, want it killed", cmd.ProcessState)
-	}
-	if n := stats(t, s).Attached; n != 1 {
-		t.Errorf("attached %d times after kill -9, want 1", n)
 	}
 }
 
