@@ -63,8 +63,6 @@ func BenchmarkCreate(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := f.Remove(); err != nil {
-			b.Fatal(err)
-		}
+		ipctest.Must(b, f.Remove())
 	}
 }

@@ -34,9 +34,7 @@ func TestFIFOHasTheModeAskedFor(t *testing.T) {
 		t.Run(fmt.Sprintf("umask %s, mode %s, %s", tt.umask, tt.mode, tt.how), func(t *testing.T) {
 			t.Parallel()
 			path := tempPath(t)
-			if err := os.Chmod(filepath.Dir(path), 0o777); err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Must(t, os.Chmod(filepath.Dir(path), 0o777))
 			ipctest.Run(t, "mode", path, tt.umask, tt.mode, tt.how).Ends(tt.want)
 			// Without privileges, a umask can keep the owner out too.
 			runAsNobody(t, "mode", path, tt.umask, tt.mode, tt.how).Ends(tt.want)
@@ -58,9 +56,7 @@ func TestModeOfMoreThanPermissionsIsRefused(t *testing.T) {
 func TestModeThatKeepsTheOwnerFromReadingIsRefused(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
-	if err := os.Chmod(filepath.Dir(path), 0o777); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, os.Chmod(filepath.Dir(path), 0o777))
 	runAsNobody(t, "mode", path, "0", "0222", "ignore").Ends(
 		"error: create FIFO " + path + ": open: permission denied")
 	expectNames(t, filepath.Dir(path))
@@ -107,9 +103,7 @@ func TestCreateRefusesWhatItCannotReplace(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := tempPath(t)
-			if err := tt.make(path); err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Must(t, tt.make(path))
 			before, names := lstat(t, path), names(t, filepath.Dir(path))
 			_, err := fifo.Create(context.Background(), path, fifo.Options{})
 			ipctest.Want(t, err, tt.want...)
@@ -134,27 +128,21 @@ func TestCreateSaysWhatIsWrongWithTheFolder(t *testing.T) {
 	t.Run("it is a file", func(t *testing.T) {
 		t.Parallel()
 		path := filepath.Join(t.TempDir(), "file")
-		if err := os.WriteFile(path, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, os.WriteFile(path, nil, 0o600))
 		_, err := fifo.Create(context.Background(), filepath.Join(path, "fifo"), fifo.Options{})
 		ipctest.Want(t, err, unix.ENOTDIR)
 	})
 	t.Run("it may not be written to", func(t *testing.T) {
 		t.Parallel()
 		path := tempPath(t)
-		if err := os.Chmod(filepath.Dir(path), 0o555); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, os.Chmod(filepath.Dir(path), 0o555))
 		runAsNobody(t, "serve", path).Ends(
 			"error: create FIFO " + path + ": " + filepath.Dir(path) + "/.fifo.new: mkdir: permission denied")
 	})
 	t.Run("it may not be read", func(t *testing.T) {
 		t.Parallel()
 		path := tempPath(t)
-		if err := os.Chmod(filepath.Dir(path), 0o333); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, os.Chmod(filepath.Dir(path), 0o333))
 		runAsNobody(t, "serve", path).Ends(
 			"error: create FIFO " + path + ": folder " + filepath.Dir(path) + "/: open: permission denied")
 	})
@@ -181,9 +169,7 @@ func TestPathIsReadAsTheKernelReadsIt(t *testing.T) {
 	t.Parallel()
 	// Behind a symbolic link, ".." is not where the link is.
 	dir := t.TempDir()
-	if err := errors.Join(os.MkdirAll(dir+"/a/b", 0o700), os.Symlink("a/b", dir+"/link")); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, errors.Join(os.MkdirAll(dir+"/a/b", 0o700), os.Symlink("a/b", dir+"/link")))
 	ipctest.FIFO(t, dir+"/link/../fifo")
 	expectNames(t, dir+"/a", "b", "fifo")
 	ipctest.Want(t, fifo.Live(dir+"/a/fifo"), unix.EADDRINUSE)
@@ -194,9 +180,7 @@ func TestFIFOOfAnotherUserIsRefused(t *testing.T) {
 	path := tempPath(t)
 	ipctest.Mkfifo(t, path)
 	if os.Geteuid() == 0 { // else whoever runs the test is the other user
-		if err := os.Chown(path, 65534, 65534); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, os.Chown(path, 65534, 65534))
 		_, err := fifo.Create(context.Background(), path, fifo.Options{})
 		ipctest.Want(t, err, unix.EPERM)
 		expectNames(t, filepath.Dir(path), "fifo")
@@ -207,14 +191,10 @@ func TestFIFOOfAnotherUserIsRefused(t *testing.T) {
 func TestCreateWithoutDescriptorsLeavesNothing(t *testing.T) {
 	path := tempPath(t)
 	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &limit))
 	for left := range 3 {
 		low := unix.Rlimit{Cur: 128, Max: limit.Max}
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &low))
 		var held []int
 		for {
 			fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -230,9 +210,7 @@ func TestCreateWithoutDescriptorsLeavesNothing(t *testing.T) {
 		for _, fd := range held[left:] {
 			unix.Close(fd)
 		}
-		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &limit))
 		ipctest.Want(t, err, unix.EMFILE)
 		expectNames(t, filepath.Dir(path))
 	}
@@ -257,13 +235,9 @@ func TestStaleFIFOThatItsOwnerMayNotWriteIsReplaced(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
 	ipctest.Mkfifo(t, path)
-	if err := errors.Join(os.Chmod(path, 0o420), os.Chmod(filepath.Dir(path), 0o777)); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, errors.Join(os.Chmod(path, 0o420), os.Chmod(filepath.Dir(path), 0o777)))
 	if os.Geteuid() == 0 {
-		if err := os.Chown(path, 65534, 65534); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, os.Chown(path, 65534, 65534))
 	}
 	runAsNobody(t, "mode", path, "0", "0420", "ignore").Ends("0420")
 	expectNames(t, filepath.Dir(path))
@@ -281,9 +255,7 @@ func TestDraftOfACreateThatWasKilledIsReplaced(t *testing.T) {
 	path := tempPath(t)
 	draft := filepath.Join(filepath.Dir(path), ".fifo.new")
 	for _, step := range []string{"before it made the FIFO", "before it moved it"} {
-		if err := os.Mkdir(draft, 0o700); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, os.Mkdir(draft, 0o700))
 		if step == "before it moved it" {
 			ipctest.Mkfifo(t, filepath.Join(draft, "fifo"))
 		}
@@ -292,9 +264,7 @@ func TestDraftOfACreateThatWasKilledIsReplaced(t *testing.T) {
 			t.Error("Replaced is true")
 		}
 		expectNames(t, filepath.Dir(path), "fifo")
-		if err := f.Remove(); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, f.Remove())
 	}
 }
 
@@ -314,9 +284,7 @@ func TestWhatIsInThePlaceOfTheDraftIsKept(t *testing.T) {
 			t.Parallel()
 			path := tempPath(t)
 			draft := filepath.Join(filepath.Dir(path), ".fifo.new")
-			if err := tt.make(draft); err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Must(t, tt.make(draft))
 			before := lstat(t, draft)
 			_, err := fifo.Create(context.Background(), path, fifo.Options{})
 			ipctest.Want(t, err, tt.want)
@@ -520,15 +488,11 @@ func TestRemoveAndUnlinkLeaveWhatIsThereInstead(t *testing.T) {
 			t.Parallel()
 			path := tempPath(t)
 			f := ipctest.FIFO(t, path)
-			if err := os.Rename(path, path+".moved"); err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Must(t, os.Rename(path, path+".moved"))
 			ipctest.Want(t, remove(f), fs.ErrNotExist)
 
 			f = ipctest.FIFO(t, path)
-			if err := errors.Join(os.Rename(path, path+".moved"), unix.Mkfifo(path, 0o600)); err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Must(t, errors.Join(os.Rename(path, path+".moved"), unix.Mkfifo(path, 0o600)))
 			ipctest.Want(t, remove(f), fs.ErrNotExist)
 			expectNames(t, filepath.Dir(path), "fifo", "fifo.moved")
 		})
@@ -541,9 +505,7 @@ func TestRemoveFindsTheFIFOWhereItWasMade(t *testing.T) {
 		t.Run(after, func(t *testing.T) {
 			top := t.TempDir()
 			dir, moved := filepath.Join(top, "a"), filepath.Join(top, "b")
-			if err := os.Mkdir(dir, 0o700); err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Must(t, os.Mkdir(dir, 0o700))
 			t.Chdir(dir)
 			f := ipctest.FIFO(t, "fifo")
 			if after == "chdir" {
@@ -568,9 +530,7 @@ func TestFIFOIsMadeInTheFolderThatIsLocked(t *testing.T) {
 		t.Run(meanwhile, func(t *testing.T) {
 			top := t.TempDir()
 			dir, other := filepath.Join(top, "a"), filepath.Join(top, "b")
-			if err := errors.Join(os.Mkdir(dir, 0o700), os.Mkdir(other, 0o700)); err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Must(t, errors.Join(os.Mkdir(dir, 0o700), os.Mkdir(other, 0o700)))
 			path := filepath.Join(dir, "fifo")
 			ipctest.Mkfifo(t, path) // to be recognised there
 			unlock := lockFolder(t, path)
@@ -619,9 +579,7 @@ func TestUnlinkLeavesThePipe(t *testing.T) {
 	path := tempPath(t)
 	f := ipctest.FIFO(t, path)
 	w := ipctest.Writer(t, path)
-	if err := f.Unlink(); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, f.Unlink())
 	send(t, w, "still there")
 	buf := make([]byte, fifo.Atomic)
 	if n, err := f.TryRead(buf); string(buf[:n]) != "still there" || err != nil {
@@ -635,9 +593,7 @@ func TestCloseTwiceDoesNothing(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
 	f := ipctest.FIFO(t, path)
-	if err := f.Remove(); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, f.Remove())
 	f.Close()
 	ipctest.Want(t, f.Remove(), fs.ErrNotExist)
 }
@@ -646,14 +602,10 @@ func TestEveryReaderOfTheFIFOOpensThePipeNotTheName(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
 	f := ipctest.FIFO(t, path)
-	if err := errors.Join(os.Rename(path, path+".moved"), unix.Mkfifo(path, 0o600)); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, errors.Join(os.Rename(path, path+".moved"), unix.Mkfifo(path, 0o600)))
 	w := ipctest.Writer(t, path+".moved")
 	send(t, w, "one")
-	if err := f.KeepOpen(); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, f.KeepOpen())
 	r := ipctest.Reader(t, f)
 	expectMessages(t, r, "one")
 }
@@ -662,9 +614,7 @@ func TestEveryReaderOfTheFIFOOpensThePipeNotTheName(t *testing.T) {
 func lstat(tb testing.TB, path string) [3]uint64 {
 	tb.Helper()
 	var st unix.Stat_t
-	if err := unix.Lstat(path, &st); err != nil {
-		tb.Fatal(err)
-	}
+	ipctest.Must(tb, unix.Lstat(path, &st))
 	return [3]uint64{st.Ino, uint64(st.Mode), uint64(st.Ctim.Nano())}
 }
 

@@ -18,44 +18,36 @@ import (
 func TestNothingStaysOpen(t *testing.T) {
 	path := tempPath(t)
 	file := filepath.Join(filepath.Dir(path), "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, os.WriteFile(file, nil, 0o600))
 	cancelled, cancel := context.WithCancel(context.Background())
 	cancel()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Error(err)
-		}
-	}
 	all := func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 
 		// All that succeeds.
 		f, err := fifo.Create(ctx, path, fifo.Options{})
-		must(err)
+		ipctest.Must(t, err)
 		w, err := fifo.OpenWriter(ctx, path, fifo.WaitPath)
-		must(err)
+		ipctest.Must(t, err)
 		r, err := f.OpenReader(ctx)
-		must(err)
+		ipctest.Must(t, err)
 		other, err := fifo.OpenReader(ctx, path)
-		must(err)
-		must(f.KeepOpen())
+		ipctest.Must(t, err)
+		ipctest.Must(t, f.KeepOpen())
 		shared, word, err := f.Shared()
-		must(err)
+		ipctest.Must(t, err)
 		fd, err := unix.FcntlInt(shared.Fd(), unix.F_DUPFD_CLOEXEC, 0)
-		must(err)
+		ipctest.Must(t, err)
 		sr, err := fifo.NewSharedReader(fd, word)
-		must(err)
-		must(f.StopReaders(ctx, 1))
+		ipctest.Must(t, err)
+		ipctest.Must(t, f.StopReaders(ctx, 1))
 		_, err = f.Pending()
-		must(err)
+		ipctest.Must(t, err)
 		_, err = sr.Next()
 		ipctest.Want(t, err, fifo.ErrStopped)
-		must(sr.StopOne(ctx))
-		must(w.Lock())
+		ipctest.Must(t, sr.StopOne(ctx))
+		ipctest.Must(t, w.Lock())
 
 		// All that fails.
 		_, err = fifo.Create(ctx, path, fifo.Options{})
@@ -77,8 +69,8 @@ func TestNothingStaysOpen(t *testing.T) {
 		ipctest.Want(t, err, unix.EINVAL)
 
 		_, err = f.Shut()
-		must(err)
-		must(errors.Join(w.Close(), r.Close(), other.Close(), shared.Close(), f.Remove()))
+		ipctest.Must(t, err)
+		ipctest.Must(t, errors.Join(w.Close(), r.Close(), other.Close(), shared.Close(), f.Remove()))
 		sr.Close()
 
 		// Waits that are given up.
@@ -86,8 +78,8 @@ func TestNothingStaysOpen(t *testing.T) {
 			func() error { return unix.Mkfifo(path, 0o600) }, // a FIFO of a dead server
 			func() error { return os.Remove(path) },          // none
 		} {
-			must(prepare())
-			must(ignore(fifo.Live(path), unix.ENOENT))
+			ipctest.Must(t, prepare())
+			ipctest.Must(t, ignore(fifo.Live(path), unix.ENOENT))
 			waitCtx, giveUp := context.WithCancel(ctx)
 			result := open(waitCtx, path, fifo.WaitPath)
 			giveUp()

@@ -42,9 +42,7 @@ func TestLiveRefusesWhatIsNoFIFO(t *testing.T) {
 	dir := t.TempDir()
 	ipctest.Want(t, fifo.Live(dir), fifo.ErrNotFIFO)
 	ipctest.Mkfifo(t, dir+"/fifo")
-	if err := os.Symlink("fifo", dir+"/link"); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, os.Symlink("fifo", dir+"/link"))
 	ipctest.Want(t, fifo.Live(dir+"/link"), fifo.ErrNotFIFO)
 }
 
@@ -137,9 +135,7 @@ func TestLookingDisturbsNobodyWhoWaits(t *testing.T) {
 		c.Expect("opening")
 		ipctest.Eventually(t, "the client blocks in open(2)", func() bool { return ipctest.ThreadsIn(c.PID(), unix.SYS_OPENAT) == 1 })
 		for range 20 {
-			if err := fifo.Live(path); err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Must(t, fifo.Live(path))
 		}
 		// It has not gone on: it blocks in the same system call still.
 		if n := ipctest.ThreadsIn(c.PID(), unix.SYS_OPENAT); n != 1 {

@@ -18,31 +18,23 @@ func TestOneWriterAtATimeHasTheLock(t *testing.T) {
 	t.Parallel()
 	f, _, first := pair(t)
 	second := ipctest.Writer(t, f.Path())
-	if err := first.Lock(); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, first.Lock())
 	waiting := ipctest.Go(second.Lock)
 	ipctest.Eventually(t, "the second waits", func() bool { return ipctest.ThreadsIn(os.Getpid(), unix.SYS_FLOCK) > 0 })
 	if len(waiting) > 0 {
 		t.Fatal("both have the lock")
 	}
 	first.Unlock()
-	if err := ipctest.Within(t, waiting); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, ipctest.Within(t, waiting))
 	second.Close() // gives it back too
-	if err := first.Lock(); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, first.Lock())
 }
 
 func TestTryLockDoesNotWait(t *testing.T) {
 	t.Parallel()
 	f, _, first := pair(t)
 	second := ipctest.Writer(t, f.Path())
-	if err := first.TryLock(); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, first.TryLock())
 	if err := second.TryLock(); !errors.Is(err, unix.EWOULDBLOCK) {
 		t.Errorf("taken twice: %v", err)
 	}
@@ -63,9 +55,7 @@ func TestContextAndCloseEndTheWaitForTheLock(t *testing.T) {
 		t.Run(end, func(t *testing.T) {
 			t.Parallel()
 			f, _, first := pair(t)
-			if err := first.Lock(); err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Must(t, first.Lock())
 			ctx, cancel := context.WithCancelCause(context.Background())
 			second, err := fifo.OpenWriter(ctx, f.Path(), fifo.NoWait)
 			if err != nil {
@@ -82,9 +72,7 @@ func TestContextAndCloseEndTheWaitForTheLock(t *testing.T) {
 			// The one that comes too late does not keep the lock.
 			first.Unlock()
 			third := ipctest.Writer(t, f.Path())
-			if err := third.Lock(); err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Must(t, third.Lock())
 			cancel(nil)
 		})
 	}
@@ -100,9 +88,7 @@ func TestNoLockIsTakenUnderAContextThatIsDone(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer second.Close()
-	if err := first.Lock(); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, first.Lock())
 	cancel(reason)
 	before := descriptors(t)
 	for range 10 {
@@ -148,9 +134,7 @@ func TestTheLockKeepsWritersApart(t *testing.T) {
 func TestReadySaysIfThereIsRoom(t *testing.T) {
 	t.Parallel()
 	f, r, w := pair(t)
-	if err := w.SetCapacity(4096); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, w.SetCapacity(4096))
 	for range 3 {
 		if ready, err := w.Ready(); !ready || err != nil {
 			t.Errorf("Ready: %v, %v; want room", ready, err)
@@ -161,9 +145,7 @@ func TestReadySaysIfThereIsRoom(t *testing.T) {
 		}
 		expectMessages(t, r, "x")
 	}
-	if err := errors.Join(r.Close(), f.Remove()); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, errors.Join(r.Close(), f.Remove()))
 	_, err := w.Ready()
 	ipctest.Want(t, err, unix.EPIPE)
 }

@@ -25,9 +25,7 @@ func tempPath(tb testing.TB) string {
 	tb.Helper()
 	dir := tb.TempDir()
 	// Of the two, MkdirTemp makes the outer 0700, and the umask may do so with the other.
-	if err := errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, 0o755)); err != nil {
-		tb.Fatal(err)
-	}
+	ipctest.Must(tb, errors.Join(os.Chmod(filepath.Dir(dir), 0o755), os.Chmod(dir, 0o755)))
 	return filepath.Join(dir, "fifo")
 }
 
@@ -43,14 +41,11 @@ func pair(tb testing.TB) (*fifo.FIFO, *fifo.Reader, *fifo.Writer) {
 func lockFolder(tb testing.TB, path string) (unlock func()) {
 	tb.Helper()
 	folder := ipctest.Open(tb, filepath.Dir(path), unix.O_RDONLY)
-	flock := func(how int) {
+	ipctest.Must(tb, unix.Flock(folder, unix.LOCK_EX))
+	return func() {
 		tb.Helper()
-		if err := unix.Flock(folder, how); err != nil {
-			tb.Fatal(err)
-		}
+		ipctest.Must(tb, unix.Flock(folder, unix.LOCK_UN))
 	}
-	flock(unix.LOCK_EX)
-	return func() { flock(unix.LOCK_UN) }
 }
 
 // send writes messages, each a text.

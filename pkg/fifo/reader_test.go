@@ -68,9 +68,7 @@ func TestOpenReaderReturnsWhenAWriterHasCome(t *testing.T) {
 					return err
 				}, ipctest.InPoll...)
 				tt.comes(t, path)
-				if err := ipctest.Within(t, waiting); err != nil {
-					t.Fatal(err)
-				}
+				ipctest.Must(t, ipctest.Within(t, waiting))
 				defer r.Close()
 				if tt.reads != "" {
 					expectMessages(t, r, tt.reads)
@@ -119,9 +117,7 @@ func TestOpenReaderDoesNotReturnForOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 		unix.Close(fd)
-		if err := os.Chmod(path, 0o640); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, os.Chmod(path, 0o640))
 		ipctest.Want(t, fifo.Live(path), unix.EADDRINUSE)
 	}
 	reason := errors.New("enough")
@@ -301,9 +297,7 @@ func TestKeepOpenKeepsTheEndOfFileAway(t *testing.T) {
 	path := tempPath(t)
 	f := ipctest.FIFO(t, path)
 	for range 2 { // the second does nothing
-		if err := f.KeepOpen(); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, f.KeepOpen())
 	}
 	r := ipctest.Reader(t, f) // does not wait
 	for i := range 3 {
@@ -320,9 +314,7 @@ func TestAwaitTakesNothing(t *testing.T) {
 	_, r, w := pair(t)
 	waiting := ipctest.Blocked(t, r.Await, ipctest.InPoll...)
 	send(t, w, "hello")
-	if err := ipctest.Within(t, waiting); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, ipctest.Within(t, waiting))
 	if n, err := r.Pending(); n != len("hello") || err != nil {
 		t.Errorf("Pending: %d, %v", n, err)
 	}
@@ -446,9 +438,7 @@ func TestReadDoesNotAllocate(t *testing.T) {
 		if _, err := w.Write(text); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.Await(); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, r.Await())
 		if _, err := r.Read(buf); err != nil {
 			t.Fatal(err)
 		}

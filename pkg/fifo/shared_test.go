@@ -64,9 +64,7 @@ func TestEveryMessageReachesOneOfSeveralProcessesWhole(t *testing.T) {
 	t.Parallel()
 	const writers, readers, each = 2, 3, 10_000
 	f := ipctest.FIFO(t, tempPath(t))
-	if err := f.KeepOpen(); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, f.KeepOpen())
 	processes := startReaders(t, f, readers, "number")
 	said := make(chan string, readers)
 	for _, c := range processes {
@@ -79,9 +77,7 @@ func TestEveryMessageReachesOneOfSeveralProcessesWhole(t *testing.T) {
 	for _, c := range bursts {
 		c.Ends()
 	}
-	if err := f.StopReaders(t.Context(), readers); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, f.StopReaders(t.Context(), readers))
 	var numbers []int
 	for range processes {
 		lines := list(ipctest.Within(t, said))
@@ -138,9 +134,7 @@ func TestStopReadersLetsThemReadWhatWasWrittenBefore(t *testing.T) {
 	resembling := make([]byte, fifo.Atomic)
 	copy(resembling, "0123456789abcdef")
 	send(t, w, "one", string(resembling), string(make([]byte, fifo.Atomic)))
-	if err := f.StopReaders(context.Background(), 1); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, f.StopReaders(context.Background(), 1))
 	send(t, w, "late")
 	expectNext(t, r, "one", string(resembling), string(make([]byte, fifo.Atomic)))
 	for range 2 { // for good
@@ -168,9 +162,7 @@ func TestMarkIsFoundBehindAStream(t *testing.T) {
 				t.Fatal(n, err)
 			}
 			// A stream writer's last page takes in no packet of a whole page.
-			if err := f.StopReaders(context.Background(), 1); err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Must(t, f.StopReaders(context.Background(), 1))
 			if _, err := unix.Write(fd, []byte("late")); err != nil {
 				t.Fatal(err)
 			}
@@ -244,9 +236,7 @@ func TestPendingCountsMessagesAndTakesNothing(t *testing.T) {
 	w.Close()
 	for n := sent; n > 0; n-- {
 		expectPending(n)
-		if err := readNow(f); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, readNow(f))
 	}
 	expectPending(0)
 	ipctest.Want(t, readNow(f), io.EOF)
@@ -290,9 +280,7 @@ func TestStopOneStopsAReaderThatIsAsleep(t *testing.T) {
 		return err
 	})
 	send(t, w, "before")
-	if err := r.StopOne(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, r.StopOne(t.Context()))
 	send(t, w, "behind")
 	ipctest.Want(t, ipctest.Within(t, stopped), fifo.ErrStopped)
 	if n, err := w.Unread(); n != 1 || err != nil {
@@ -309,9 +297,7 @@ func TestSetBuffer(t *testing.T) {
 	}
 	ipctest.Want(t, r.SetBuffer(make([]byte, capacity+fifo.Atomic-1)), unix.EINVAL)
 	buf := make([]byte, capacity+fifo.Atomic)
-	if err := r.SetBuffer(buf); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, r.SetBuffer(buf))
 	send(t, w, "hello")
 	expectNext(t, r, "hello")
 	if !bytes.HasPrefix(buf, []byte("hello")) {
@@ -477,9 +463,7 @@ func TestTwoOpensAreTwoDescriptionsOfOneInode(t *testing.T) {
 	send(t, w, strings.Repeat("x", fifo.Atomic))
 	var read, written, named unix.Stat_t
 	reader, writer := ipctest.Open(t, f.Path(), unix.O_RDONLY|unix.O_NONBLOCK), ipctest.Open(t, f.Path(), unix.O_WRONLY)
-	if err := errors.Join(unix.Fstat(reader, &read), unix.Fstat(writer, &written), unix.Lstat(f.Path(), &named)); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, errors.Join(unix.Fstat(reader, &read), unix.Fstat(writer, &written), unix.Lstat(f.Path(), &named)))
 	if read.Ino != written.Ino || read.Ino != named.Ino {
 		t.Errorf("inodes %d, %d, %d", read.Ino, written.Ino, named.Ino)
 	}

@@ -109,18 +109,14 @@ func TestOpenWriterWaitsForAReader(t *testing.T) {
 		"another FIFO, moved into place": {
 			comes: func(t *testing.T, path string) {
 				ipctest.FIFO(t, path+".other")
-				if err := os.Rename(path+".other", path); err != nil {
-					t.Fatal(err)
-				}
+				ipctest.Must(t, os.Rename(path+".other", path))
 			},
 			from: fifo.WaitReader,
 		},
 		"removal, and a server later": {
 			comes: func(t *testing.T, path string) {
 				for range 3 {
-					if err := errors.Join(os.Remove(path), unix.Mkfifo(path, 0o600)); err != nil {
-						t.Fatal(err)
-					}
+					ipctest.Must(t, errors.Join(os.Remove(path), unix.Mkfifo(path, 0o600)))
 				}
 				ipctest.FIFO(t, path)
 			},
@@ -148,15 +144,11 @@ func TestOpenWriterWaitsForThePath(t *testing.T) {
 		"the FIFO is made": func(t *testing.T, path string) { ipctest.FIFO(t, path) },
 		"it is moved into place": func(t *testing.T, path string) {
 			ipctest.FIFO(t, path+".other")
-			if err := os.Rename(path+".other", path); err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Must(t, os.Rename(path+".other", path))
 		},
 		"it comes, goes, and comes with a server": func(t *testing.T, path string) {
 			for range 3 {
-				if err := errors.Join(unix.Mkfifo(path, 0o600), os.Remove(path)); err != nil {
-					t.Fatal(err)
-				}
+				ipctest.Must(t, errors.Join(unix.Mkfifo(path, 0o600), os.Remove(path)))
 			}
 			ipctest.FIFO(t, path)
 		},
@@ -186,27 +178,19 @@ func TestWaitForThePathEndsWithTheFolder(t *testing.T) {
 	})
 	t.Run("that is removed", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "folder", "fifo")
-		if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, os.Mkdir(filepath.Dir(path), 0o700))
 		ipctest.Mkfifo(t, path) // so that it can be seen to wait
 		result := waiting(t, context.Background(), path, fifo.WaitPath)
-		if err := os.RemoveAll(filepath.Dir(path)); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, os.RemoveAll(filepath.Dir(path)))
 		ipctest.Want(t, ipctest.Within(t, result).err, unix.ENOENT)
 	})
 	t.Run("but goes on in one that takes its place", func(t *testing.T) {
 		dir := t.TempDir()
 		path := filepath.Join(dir, "folder", "fifo")
-		if err := errors.Join(os.Mkdir(dir+"/folder", 0o700), os.Mkdir(dir+"/other", 0o700)); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, errors.Join(os.Mkdir(dir+"/folder", 0o700), os.Mkdir(dir+"/other", 0o700)))
 		ipctest.Mkfifo(t, path)
 		result := waiting(t, context.Background(), path, fifo.WaitPath)
-		if err := unix.Renameat2(unix.AT_FDCWD, dir+"/folder", unix.AT_FDCWD, dir+"/other", unix.RENAME_EXCHANGE); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, unix.Renameat2(unix.AT_FDCWD, dir+"/folder", unix.AT_FDCWD, dir+"/other", unix.RENAME_EXCHANGE))
 		ipctest.FIFO(t, path)
 		writerOf(t, result)
 	})
@@ -242,9 +226,7 @@ func TestContextEndsTheWaitOfOneWhoMayOnlyWrite(t *testing.T) {
 	t.Parallel()
 	path := tempPath(t)
 	ipctest.Mkfifo(t, path)
-	if err := os.Chmod(path, 0o622); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, os.Chmod(path, 0o622))
 	c := runAsNobody(t, "write", path)
 	c.Expect("opening")
 	if _, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", c.PID())); errors.Is(err, os.ErrPermission) {
@@ -289,9 +271,7 @@ func TestReaderThatOnlyGivesUpIsNotTheOneWaitedFor(t *testing.T) {
 			ipctest.Eventually(t, "the waiter has met the reader", func() bool {
 				return ipctest.ThreadsIn(os.Getpid(), unix.SYS_FLOCK) == 1
 			})
-			if err := unix.Close(both); err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Must(t, unix.Close(both))
 			unlock()
 			ipctest.Eventually(t, "the waiter waits on", func() bool {
 				if len(result) > 0 {
@@ -352,9 +332,7 @@ func TestWaiterOfAnotherUserNeverMeetsAHalfMadeFIFO(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Expect("open")
-		if err := f.Remove(); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, f.Remove())
 	}
 }
 
@@ -387,9 +365,7 @@ func TestWriteBlocksWhenTheFIFOIsFull(t *testing.T) {
 		return err
 	}, ipctest.InPoll...)
 	expectMessages(t, r, "0")
-	if err := ipctest.Within(t, waiting); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, ipctest.Within(t, waiting))
 	for i := 1; i < slots; i++ {
 		expectMessages(t, r, fmt.Sprint(i))
 	}
@@ -502,9 +478,7 @@ func TestUnreadIsExactAfterTheReadersDeath(t *testing.T) {
 				if n, err := w.Unread(); n != tt.left || err != nil {
 					t.Errorf("Unread: %d, %v; want %d", n, err, tt.left)
 				}
-				if err := errors.Join(f.Remove(), r.Close()); err != nil {
-					t.Fatal(err)
-				}
+				ipctest.Must(t, errors.Join(f.Remove(), r.Close()))
 				_, err := w.Write(buf)
 				ipctest.Want(t, err, unix.EPIPE)
 				f = ipctest.FIFO(t, f.Path()) // a new server changes nothing

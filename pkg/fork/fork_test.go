@@ -216,9 +216,7 @@ func TestInheritedDescriptorSharesTheFileOffset(t *testing.T) {
 	fmt.Fprint(f, "parent, ")
 	cmd := fork.Command("append", "child, ")
 	cmd.ExtraFiles = []*os.File{f}
-	if err := cmd.Run(); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, cmd.Run())
 	fmt.Fprint(f, "parent")
 	if got, _ := os.ReadFile(f.Name()); string(got) != "parent, child, parent" {
 		t.Errorf("file holds %q", got)
@@ -260,17 +258,13 @@ func TestStartingAChildPutsItsPipesIntoBlockingMode(t *testing.T) {
 			t.Fatal(err)
 		}
 		var flags int
-		if err := conn.Control(func(fd uintptr) { flags, err = unix.FcntlInt(fd, unix.F_GETFL, 0) }); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, conn.Control(func(fd uintptr) { flags, err = unix.FcntlInt(fd, unix.F_GETFL, 0) }))
 		return flags&unix.O_NONBLOCK != 0
 	}
 	before := nonblocking()
 	cmd := fork.Command("exit", "0")
 	cmd.ExtraFiles = []*os.File{r}
-	if err := cmd.Run(); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, cmd.Run())
 	if after := nonblocking(); !before || after {
 		t.Errorf("non-blocking before %v, after %v; the package documentation says true, false", before, after)
 	}
@@ -324,9 +318,7 @@ func TestChildEndsWhenItsParentIsKilled(t *testing.T) {
 
 func TestChildEndsWhenItsParentDiedBeforeItLooked(t *testing.T) {
 	dead := fork.Command("exit", "0")
-	if err := dead.Run(); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, dead.Run())
 	cmd := fork.Command("orphan")
 	pid := func(p int) string { return fmt.Sprintf(":%d:", p) }
 	cmd.Args[0] = strings.Replace(cmd.Args[0], pid(os.Getpid()), pid(dead.Process.Pid), 1)
@@ -340,9 +332,7 @@ func TestSignalsToTheGroupDoNotEndAChildWhoseParentLives(t *testing.T) {
 			cmd.SysProcAttr.Setpgid = true // not the group of go test
 			ask := startEcho(t, cmd)
 			for range 3 {
-				if err := unix.Kill(-cmd.Process.Pid, sig); err != nil {
-					t.Fatal(err)
-				}
+				ipctest.Must(t, unix.Kill(-cmd.Process.Pid, sig))
 				ask("still there?")
 			}
 		})
@@ -402,9 +392,7 @@ func runReport(t *testing.T, role string, args ...string) (s self) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := gob.NewDecoder(bytes.NewReader(out)).Decode(&s); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, gob.NewDecoder(bytes.NewReader(out)).Decode(&s))
 	return s
 }
 
@@ -427,8 +415,6 @@ func startEcho(t *testing.T, cmd *exec.Cmd) (ask func(string)) {
 func BenchmarkStart(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := fork.Command("exit", "0").Run(); err != nil {
-			b.Fatal(err)
-		}
+		ipctest.Must(b, fork.Command("exit", "0").Run())
 	}
 }

@@ -120,9 +120,7 @@ const token = "\x00\x00\x00\x00"
 func send(tb testing.TB, w *mailbox.Writer, texts ...string) {
 	tb.Helper()
 	for _, text := range texts {
-		if err := w.Send([]byte(text)); err != nil {
-			tb.Fatal(err)
-		}
+		ipctest.Must(tb, w.Send([]byte(text)))
 	}
 }
 
@@ -387,18 +385,12 @@ func TestDetachedSlotLosesNothing(t *testing.T) {
 	r := p.reader(t, t.Context())
 	w, _ := p.writer(t, t.Context())
 	send(t, w, "text")
-	if err := p.slot.Detach(); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, p.slot.Detach())
 	receiveError(t, r, sysv.ErrDetached)
-	if err := p.slot.Attach(); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, p.slot.Attach())
 	receive(t, r, "text")
 
-	if err := errors.Join(p.slot.Detach(), p.slot.AttachReadOnly()); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, errors.Join(p.slot.Detach(), p.slot.AttachReadOnly()))
 	ipctest.Want(t, w.Send([]byte("text")), sysv.ErrReadOnly)
 	_, err := r.TryReceive()
 	ipctest.Want(t, err, unix.EAGAIN)
@@ -541,9 +533,7 @@ func TestEveryWaitCanBeEnded(t *testing.T) {
 		"send while another has the lock": func(t *testing.T, p *place, ctx context.Context) (func() error, io.Closer) {
 			p.server(t)
 			_, other := p.writer(t, t.Context())
-			if err := other.Lock(); err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Must(t, other.Lock())
 			w, gate := p.writer(t, ctx)
 			return func() error { return w.Send([]byte("text")) }, gate
 		},
@@ -578,9 +568,7 @@ func TestLockGivenUpIsNotKept(t *testing.T) {
 	p := newPlace(t, 64)
 	r := p.reader(t, t.Context())
 	_, holder := p.writer(t, t.Context())
-	if err := holder.Lock(); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, holder.Lock())
 	ctx, cancel := context.WithCancel(t.Context())
 	loser, _ := p.writer(t, ctx)
 	ended := ipctest.Go(func() error { return loser.Send([]byte("too late")) })
@@ -623,9 +611,7 @@ func TestPeekLeavesTheTextUntilFree(t *testing.T) {
 		}
 		wantUndelivered(t, w, 1)
 	}
-	if err := r.Free(); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, r.Free())
 	wantUndelivered(t, w, 0)
 	send(t, w, "next")
 	if err := r.Free(); !errors.Is(err, unix.EINVAL) {
@@ -656,15 +642,11 @@ func TestNoAllocations(t *testing.T) {
 	w, _ := p.writer(t, t.Context())
 	text := []byte(strings.Repeat("x", 2000))
 	ipctest.NoAllocations(t, func() {
-		if err := w.Send(text); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, w.Send(text))
 		if _, err := r.Receive(); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.Flush(); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, w.Flush())
 	})
 }
 
@@ -713,11 +695,7 @@ func BenchmarkLockstep(b *testing.B) {
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := w.Send(text); err != nil {
-			b.Fatal(err)
-		}
+		ipctest.Must(b, w.Send(text))
 	}
-	if err := w.Flush(); err != nil {
-		b.Fatal(err)
-	}
+	ipctest.Must(b, w.Flush())
 }

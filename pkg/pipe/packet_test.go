@@ -54,9 +54,7 @@ func TestPacketModeKeepsWritesApart(t *testing.T) {
 func TestPacketModeIsLookedAtForEachWrite(t *testing.T) {
 	r, w := newPipe(t, 0)
 	for i, s := range []string{"on", "on", "off", "off"} {
-		if err := pipe.SetPacketMode(w, i < 2); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, pipe.SetPacketMode(w, i < 2))
 		ipctest.Write(t, w, s)
 	}
 	expectReads(t, r, 100, []string{"on", "on", "offoff"})
@@ -84,9 +82,7 @@ func TestPacketsBehindAStreamLoseTheirBounds(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r, w := newPipe(t, 0)
 			ipctest.Write(t, w, tt.stream)
-			if err := pipe.SetPacketMode(w, true); err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Must(t, pipe.SetPacketMode(w, true))
 			ipctest.Write(t, w, tt.packet)
 			expectReads(t, r, tt.buffer, tt.reads)
 		})
@@ -105,9 +101,7 @@ func TestPacketModeBelongsToTheOpenFileDescription(t *testing.T) {
 	}
 	defer unix.Close(dup)
 
-	if err := pipe.SetPacketMode(w, true); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, pipe.SetPacketMode(w, true))
 	for _, tt := range []struct {
 		name string
 		fd   int
@@ -127,9 +121,7 @@ func TestPacketModeBelongsToTheOpenFileDescription(t *testing.T) {
 func TestSetPacketModeKeepsTheOtherFlags(t *testing.T) {
 	_, w := newPipe(t, unix.O_NONBLOCK)
 	for _, on := range []bool{true, true, false, false} {
-		if err := pipe.SetPacketMode(w, on); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, pipe.SetPacketMode(w, on))
 		if got, err := pipe.PacketMode(w); got != on || err != nil {
 			t.Errorf("packet mode is %v, %v; want %v", got, err, on)
 		}

@@ -256,14 +256,10 @@ func withoutPrivilege(t *testing.T) {
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var held, fewer [2]unix.CapUserData
 	runtime.LockOSThread()
-	if err := unix.Capget(&hdr, &held[0]); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, unix.Capget(&hdr, &held[0]))
 	fewer = held
 	fewer[0].Effective &^= 1<<unix.CAP_SYS_RESOURCE | 1<<unix.CAP_SYS_ADMIN
-	if err := unix.Capset(&hdr, &fewer[0]); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, unix.Capset(&hdr, &fewer[0]))
 	t.Cleanup(func() {
 		if err := unix.Capset(&hdr, &held[0]); err != nil {
 			panic(fmt.Sprintf("capabilities are lost: %v", err))

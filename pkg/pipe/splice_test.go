@@ -17,9 +17,7 @@ import (
 func TestSpliceMovesAFileThroughAPipe(t *testing.T) {
 	dir := t.TempDir()
 	want := bytes.Repeat([]byte("0123456789abcde\n"), 20_000) // more than the pipe holds
-	if err := os.WriteFile(filepath.Join(dir, "in"), want, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, os.WriteFile(filepath.Join(dir, "in"), want, 0o600))
 	in := ipctest.Open(t, filepath.Join(dir, "in"), unix.O_RDONLY)
 	out := ipctest.Open(t, dir, unix.O_TMPFILE|unix.O_RDWR)
 	r, w := newPipe(t, 0)
@@ -74,9 +72,7 @@ func TestSpliceWaitsForTheOtherEnd(t *testing.T) {
 				n, err = pipe.Splice(dst, src, 100)
 				return err
 			}, unix.SYS_SPLICE)
-			if err := tt.then(srcW); err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Must(t, tt.then(srcW))
 			if err := ipctest.Within(t, done); n != tt.want || err != nil {
 				t.Errorf("Splice returned %d, %v; want %d", n, err, tt.want)
 			}

@@ -33,9 +33,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 			for i := uint64(0); b.Loop(); i++ {
 				batches.count(i)
 				binary.NativeEndian.PutUint64(buf, i)
-				if err := w.Send(buf); err != nil {
-					b.Fatal(err)
-				}
+				ipctest.Must(b, w.Send(buf))
 				n, err := r.Receive(buf)
 				if err != nil || n != 64 || binary.NativeEndian.Uint64(buf) != i {
 					b.Fatal(n, err)
@@ -43,9 +41,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 			}
 			b.StopTimer()
 			batches.report(b)
-			if err := w.End(); err != nil {
-				b.Fatal(err)
-			}
+			ipctest.Must(b, w.End())
 			child.Ends()
 		})
 	}
@@ -65,13 +61,9 @@ func BenchmarkMessages(b *testing.B) {
 			for i := uint64(0); b.Loop(); i++ {
 				batches.count(i)
 				buf[0], buf[63] = byte(i), byte(i)
-				if err := w.Send(buf); err != nil {
-					b.Fatal(err)
-				}
+				ipctest.Must(b, w.Send(buf))
 			}
-			if err := errors.Join(w.End(), w.Flush()); err != nil {
-				b.Fatal(err)
-			}
+			ipctest.Must(b, errors.Join(w.End(), w.Flush()))
 			b.StopTimer()
 			batches.report(b)
 			child.Ends()
@@ -94,9 +86,7 @@ func BenchmarkStream(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
-			if err := errors.Join(w.End(), w.Flush()); err != nil {
-				b.Fatal(err)
-			}
+			ipctest.Must(b, errors.Join(w.End(), w.Flush()))
 			b.StopTimer()
 			child.Ends()
 		})

@@ -33,9 +33,7 @@ func newHostilePeer(f *testing.F, capacity int) *hostilePeer {
 	}
 	defer unix.Close(fd)
 	const room = 64
-	if err := unix.Ftruncate(fd, int64(Overhead+capacity+room)); err != nil {
-		f.Fatal(err)
-	}
+	ipctest.Must(f, unix.Ftruncate(fd, int64(Overhead+capacity+room)))
 	mapped := func() []byte {
 		mem, err := unix.Mmap(fd, 0, Overhead+capacity+room, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 		if err != nil {
@@ -100,9 +98,7 @@ func (h *hostilePeer) attack(script []byte) {
 // format makes a new ring, and empties the FIFO.
 func (h *hostilePeer) format(t *testing.T) {
 	clear(h.mem)
-	if err := format(h.mem); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, format(h.mem))
 	for i := range h.guard {
 		h.guard[i] = 0xa5
 	}

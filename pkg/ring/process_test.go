@@ -312,9 +312,7 @@ func TestKilledWriterEndsSleep(t *testing.T) {
 	child := ipctest.Run(t, "reserved", p.args()...)
 	r := p.reader(t)
 	child.Expect("ready")
-	if err := read(r, "committed"); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, read(r, "committed"))
 	done := ipctest.Go(func() error { _, err := r.Peek(); return err })
 	p.awaitFlag(t, readerWaits)
 	child.Kill()
@@ -434,9 +432,7 @@ func TestStreamBetweenProcesses(t *testing.T) {
 					}
 					sum.Write(data[:n])
 				}
-				if err := errors.Join(w.End(), w.Flush()); err != nil {
-					t.Fatal(err)
-				}
+				ipctest.Must(t, errors.Join(w.End(), w.Flush()))
 				if got, want := child.Line(), fmt.Sprintf("%08x", sum.Sum32()); got != want {
 					t.Errorf("checksum %s, want %s", got, want)
 				}
@@ -462,17 +458,13 @@ func TestMessagesThereAndBack(t *testing.T) {
 		buf := make([]byte, 4096)
 		for i := range 2000 {
 			msg := fmt.Appendf(nil, "message %*d", i%1000, i)
-			if err := w.Send(msg); err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Must(t, w.Send(msg))
 			n, err := r.Receive(buf)
 			if err != nil || string(buf[:n]) != string(msg) {
 				t.Fatalf("%q, %v", buf[:n], err)
 			}
 		}
-		if err := w.End(); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, w.End())
 		_, err := r.Receive(buf)
 		ipctest.Want(t, err, io.EOF)
 		child.Ends()

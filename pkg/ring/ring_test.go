@@ -40,9 +40,7 @@ type pair struct {
 func newPair(tb testing.TB, capacity int) *pair {
 	tb.Helper()
 	p := &pair{mem: make([]byte, Overhead+capacity)}
-	if err := format(p.mem); err != nil {
-		tb.Fatal(err)
-	}
+	ipctest.Must(tb, format(p.mem))
 	var ctx context.Context
 	ctx, p.cancel = context.WithCancelCause(context.Background())
 	tb.Cleanup(func() { p.cancel(nil) })
@@ -80,9 +78,7 @@ func gate(tb testing.TB, ctx context.Context, path string) (*fifo.Writer, *fifo.
 	}
 	tb.Cleanup(func() { _ = in.Close() })
 	page := os.Getpagesize()
-	if err := errors.Join(out.SetCapacity(page), in.SetCapacity(page)); err != nil {
-		tb.Fatal(err)
-	}
+	ipctest.Must(tb, errors.Join(out.SetCapacity(page), in.SetCapacity(page)))
 	return out, in
 }
 
@@ -143,9 +139,7 @@ func TestStreamOfAnySizeThroughRingOfAnySize(t *testing.T) {
 				data := noise(min(300*capacity, 1<<20) + 7)
 				sent := ipctest.Go(func() error { return writeRandomly(p.w, data) })
 				got, err := readRandomly(p.r)
-				if err := errors.Join(err, <-sent); err != nil {
-					t.Fatal(err)
-				}
+				ipctest.Must(t, errors.Join(err, <-sent))
 				if !bytes.Equal(got, data) {
 					t.Errorf("%d bytes sent, %d received, or others", len(data), len(got))
 				}
@@ -259,9 +253,7 @@ func TestReaderIsAReader(t *testing.T) {
 	if _, err := p.w.Write(data); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.w.End(); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, p.w.End())
 	if err := iotest.TestReader(p.r, data); err != nil {
 		t.Error(err)
 	}
@@ -320,9 +312,7 @@ func TestMessages(t *testing.T) {
 func TestMessageThatDoesNotFit(t *testing.T) {
 	p := newPair(t, 64)
 	ipctest.Want(t, p.w.Send(make([]byte, 61)), unix.EMSGSIZE)
-	if err := p.w.Send([]byte("hello")); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, p.w.Send([]byte("hello")))
 	n, err := p.r.Receive(make([]byte, 4))
 	ipctest.Want(t, err, io.ErrShortBuffer)
 	if n != 5 {
@@ -346,18 +336,14 @@ func TestNothingUncommittedAppears(t *testing.T) {
 	}
 	ipctest.Want(t, p.w.Commit(65), unix.EINVAL)
 	ipctest.Want(t, p.w.Commit(-1), unix.EINVAL)
-	if err := p.w.Commit(3); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, p.w.Commit(3))
 	ipctest.Want(t, p.w.Commit(62), unix.EINVAL) // once only
 	got, err := p.r.Peek()
 	if string(got) != "not" || err != nil {
 		t.Errorf("%q, %v", got, err)
 	}
 	ipctest.Want(t, p.r.Discard(4), unix.EINVAL)
-	if err := p.r.Discard(2); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, p.r.Discard(2))
 	ipctest.Want(t, p.r.Discard(1), unix.EINVAL)
 	if n := p.w.Undelivered(); n != 1 {
 		t.Errorf("%d bytes undelivered, want 1", n)
@@ -390,9 +376,7 @@ func TestReservedSpaceIsKept(t *testing.T) {
 					if m := min(len(space), filled-committed); err != nil || !bytes.Equal(space[:m], data[committed:][:m]) {
 						t.Fatalf("reserved again: other bytes, or %v", err)
 					}
-					if err := p.w.Commit(n); err != nil {
-						t.Fatal(err)
-					}
+					ipctest.Must(t, p.w.Commit(n))
 					committed += n
 				}
 				if p.r.Buffered() > 0 && rnd.IntN(2) == 0 {
@@ -401,9 +385,7 @@ func TestReservedSpaceIsKept(t *testing.T) {
 						t.Fatal(err)
 					}
 					got = append(got, seen...)
-					if err := p.r.Discard(len(seen)); err != nil {
-						t.Fatal(err)
-					}
+					ipctest.Must(t, p.r.Discard(len(seen)))
 				}
 				if !bytes.Equal(got, data[:len(got)]) {
 					t.Fatalf("other bytes among the first %d", len(got))
@@ -425,9 +407,7 @@ func TestReservedSpaceIsGivenUp(t *testing.T) {
 			if _, err := p.w.Reserve(); err != nil {
 				t.Fatal(err)
 			}
-			if err := f(p.w); err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Must(t, f(p.w))
 			ipctest.Want(t, p.w.Commit(1), unix.EINVAL)
 		})
 	}
@@ -463,9 +443,7 @@ func TestTakingOver(t *testing.T) {
 		}
 		p.reopen(t)
 	}
-	if err := p.w.End(); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, p.w.End())
 	_, err := newWriter(p.mem, p.out)
 	ipctest.Want(t, err, ErrEnded)
 }
@@ -586,9 +564,7 @@ func writerWaits(h *header) bool { return h.writerWaits.Load() != 0 }
 
 func TestClosedSides(t *testing.T) {
 	p := newPair(t, 64)
-	if err := errors.Join(p.w.Close(), p.w.Close(), p.r.Close(), p.r.Close()); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, errors.Join(p.w.Close(), p.w.Close(), p.r.Close(), p.r.Close()))
 	_, err := p.w.Write([]byte("x"))
 	ipctest.Want(t, err, os.ErrClosed)
 	_, err = p.w.Reserve()
@@ -695,9 +671,7 @@ func TestHostileLengthIsRefused(t *testing.T) {
 	if _, err := p.w.Write([]byte{1, 0}); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.w.End(); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, p.w.End())
 	_, err := p.r.Receive(nil)
 	ipctest.Want(t, err, io.ErrUnexpectedEOF)
 }
@@ -718,9 +692,7 @@ func FuzzHostileSegment(f *testing.F) {
 		for i := range block {
 			block[i] = guard
 		}
-		if err := format(mem); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, format(mem))
 		copy(mem[Overhead:], data)
 		h := headerOf(mem)
 		hostile := func() {
@@ -846,9 +818,7 @@ func TestNoAllocations(t *testing.T) {
 // Not parallel: it counts the goroutines.
 func TestNoGoroutineStays(t *testing.T) {
 	seg := ipctest.Segment(t, Overhead+64)
-	if err := errors.Join(seg.Attach(), Format(seg)); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, errors.Join(seg.Attach(), Format(seg)))
 	out, in := gate(t, t.Context(), filepath.Join(t.TempDir(), "gate"))
 	before := runtime.NumGoroutine()
 	w, err := NewWriter(seg, out)
@@ -859,9 +829,7 @@ func TestNoGoroutineStays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(w.Close(), r.Close(), out.Close(), in.Close()); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, errors.Join(w.Close(), r.Close(), out.Close(), in.Close()))
 	ipctest.Eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
 }
 
@@ -876,22 +844,16 @@ func TestSegmentStaysWhileInUse(t *testing.T) {
 	_, err = NewReader(seg, in)
 	ipctest.Want(t, err, sysv.ErrDetached)
 
-	if err := seg.AttachReadOnly(); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, seg.AttachReadOnly())
 	ipctest.Want(t, Format(seg), sysv.ErrReadOnly)
 	_, err = NewReader(seg, in)
 	ipctest.Want(t, err, sysv.ErrReadOnly)
-	if err := errors.Join(seg.Detach(), seg.Attach()); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, errors.Join(seg.Detach(), seg.Attach()))
 
 	_, err = NewWriter(seg, out)
 	ipctest.Want(t, err, ErrIncompatible)
 	ipctest.Want(t, Check(seg), ErrIncompatible)
-	if err := errors.Join(Format(seg), Check(seg)); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, errors.Join(Format(seg), Check(seg)))
 	w, err := NewWriter(seg, out)
 	if err != nil {
 		t.Fatal(err)
@@ -903,9 +865,7 @@ func TestSegmentStaysWhileInUse(t *testing.T) {
 	defer func() { _, _ = w.Close(), r.Close() }() // or nothing could detach the segment
 	detached := ipctest.Go(seg.Detach)
 	for range 100 {
-		if err := w.Send([]byte("hello")); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, w.Send([]byte("hello")))
 		if _, err := r.Receive(make([]byte, 5)); err != nil {
 			t.Fatal(err)
 		}

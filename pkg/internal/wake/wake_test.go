@@ -29,9 +29,7 @@ func newWaker(t *testing.T, ctx context.Context) *wake.Waker {
 func pipe(t *testing.T) (r, w int) {
 	t.Helper()
 	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, unix.Pipe2(fds[:], unix.O_CLOEXEC))
 	t.Cleanup(func() {
 		unix.Close(fds[0])
 		unix.Close(fds[1])
@@ -116,9 +114,7 @@ func TestCloseEndsThisAndEveryLaterPoll(t *testing.T) {
 func TestCloseWaitsForEveryUse(t *testing.T) {
 	t.Parallel()
 	w := newWaker(t, context.Background())
-	if err := w.Enter(); err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, w.Enter())
 	closed := ipctest.Go(w.Close)
 	// Poll tells when Close has begun; it cannot end before Leave.
 	set := make([]unix.PollFd, 1)
@@ -168,9 +164,7 @@ func TestPollDoesNotAllocate(t *testing.T) {
 	r, in := pipe(t)
 	ipctest.Write(t, in, "x")
 	ipctest.NoAllocations(t, func() {
-		if err := w.Enter(); err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, w.Enter())
 		set := [2]unix.PollFd{1: {Fd: int32(r), Events: unix.POLLIN}}
 		if err := w.Await(set[:]); err != nil || set[1].Revents != unix.POLLIN {
 			t.Fatal(err, set)
