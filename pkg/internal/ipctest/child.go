@@ -128,8 +128,8 @@ func (c *Child) Ends(lines ...string) {
 	}
 }
 
-// Kill is kill -9. It returns when the process is gone, and what the child has said and
-// was not read. After the end of the child it does nothing.
+// Kill is kill -9, and returns when the process has gone. Output that was not read is
+// lost. After the end of the child Kill does nothing.
 func (c *Child) Kill() {
 	if c.Cmd.ProcessState == nil {
 		_ = c.Cmd.Process.Kill()
