@@ -59,9 +59,9 @@ func (e *evidence) openedTwice(first proc.FD) {
 	e.Description(first, proc.FD{PID: os.Getpid(), FD: fd})
 }
 
-// hold keeps the readers from the end of file, at which they end, until release is
-// called: so that there is something to look at also when the client has left.
-func (e *evidence) hold() (release func()) {
+// delayEOF keeps the readers from the end of file, at which they end, until release is
+// called. So there is something to look at also when the client has left.
+func (e *evidence) delayEOF() (release func()) {
 	if !e.Wanted() {
 		return func() {}
 	}

@@ -144,7 +144,7 @@ func (s *server) startReaders() error {
 }
 
 func (s *server) startReader(index int) error {
-	defer s.evidence.hold()()
+	defer s.evidence.delayEOF()()
 	cmd := fork.Command(readerRole, s.word, strconv.Itoa(index))
 	cmd.Stdout, cmd.Stderr = s.env.Stdout, s.env.Stderr
 	cmd.ExtraFiles = []*os.File{s.shared, s.ledger.file, s.hands.file}

@@ -18,8 +18,8 @@ var (
 	ErrRange    = errors.New("outside the segment")
 )
 
-// explain says what failed, in which system call and why. why may be empty.
-func explain(op, call string, err error, why string) error {
+// callError says what failed, in which system call and why. why may be empty.
+func callError(op, call string, err error, why string) error {
 	if why != "" {
 		why = ": " + why
 	}

@@ -60,7 +60,7 @@ func (i *Info) setMode(mode uint32) {
 func stat(id int) (Info, error) {
 	var d unix.SysvShmDesc
 	if _, err := unix.SysvShmCtl(id, unix.IPC_STAT, &d); err != nil {
-		return Info{}, explain(fmt.Sprintf("stat segment %d", id), "shmctl IPC_STAT", err, whyNotReached(err, id))
+		return Info{}, callError(fmt.Sprintf("stat segment %d", id), "shmctl IPC_STAT", err, whyNotReached(err, id))
 	}
 	i := Info{
 		ID:         id,

@@ -52,7 +52,7 @@ func Create(key Key, size int, perm fs.FileMode) (*Segment, error) {
 	}
 	id, err := unix.SysvShmGet(int(key), size, unix.IPC_CREAT|unix.IPC_EXCL|int(perm))
 	if err != nil {
-		return nil, explain(op, "shmget", err, whyNotCreated(err, key, size))
+		return nil, callError(op, "shmget", err, whyNotCreated(err, key, size))
 	}
 	return &Segment{id: id, key: key, size: size}, nil
 }
@@ -78,12 +78,12 @@ func Open(key Key, size int) (*Segment, error) {
 	// none, shmget hands the id to anyone.
 	id, err := unix.SysvShmGet(int(key), size, 0o444)
 	if err != nil {
-		return nil, explain(op, "shmget", err, whyNotOpened(err, key, size))
+		return nil, callError(op, "shmget", err, whyNotOpened(err, key, size))
 	}
 	s, err := OpenID(id)
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EIDRM) {
 		// To whom waits for a server, that is the same as if it had gone before.
-		return nil, explain(op, "shmctl IPC_STAT", unix.ENOENT, "it was removed meanwhile")
+		return nil, callError(op, "shmctl IPC_STAT", unix.ENOENT, "it was removed meanwhile")
 	}
 	return s, err
 }
@@ -133,7 +133,7 @@ func (s *Segment) attach(flags int) error {
 	}
 	mem, err := unix.SysvShmAttach(s.id, 0, flags)
 	if err != nil {
-		return explain(op, "shmat", err, whyNotReached(err, s.id))
+		return callError(op, "shmat", err, whyNotReached(err, s.id))
 	}
 	if len(mem) != s.size {
 		// Ids are used again once their sequence numbers have wrapped, and
@@ -157,7 +157,7 @@ func (s *Segment) Detach() error {
 	mem := s.mem
 	s.mem = nil
 	if err := unix.SysvShmDetach(mem); err != nil {
-		return explain(fmt.Sprintf("detach segment %d", s.id), "shmdt", err, "something else unmapped it")
+		return callError(fmt.Sprintf("detach segment %d", s.id), "shmdt", err, "something else unmapped it")
 	}
 	return nil
 }
@@ -239,7 +239,7 @@ func (s *Segment) Stat() (Info, error) { return stat(s.id) }
 // already.
 func (s *Segment) Remove() error {
 	if _, err := unix.SysvShmCtl(s.id, unix.IPC_RMID, nil); err != nil {
-		return explain(fmt.Sprintf("remove segment %d", s.id), "shmctl IPC_RMID", err, whyNotReached(err, s.id))
+		return callError(fmt.Sprintf("remove segment %d", s.id), "shmctl IPC_RMID", err, whyNotReached(err, s.id))
 	}
 	return nil
 }
