@@ -47,6 +47,9 @@ func (s *sender) send(ctx context.Context) error {
 	}
 	source := s.input.Source(fifo.Atomic)
 	_, err := s.work.Run(ctx, 0, func() error { return source.Each(&s.work, s.sendOne) })
+	if cause := context.Cause(ctx); cause != nil && errors.Is(err, cause) {
+		err = cause // and not which call it has ended
+	}
 	if !errors.Is(err, unix.EPIPE) {
 		s.input.EndPrompt()
 	}

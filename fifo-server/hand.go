@@ -3,7 +3,8 @@ package main
 import "os"
 
 // noText stands at the start of a buffer into which no message has been read yet. A
-// message that starts with these bytes, or that they start with, is taken for none. Text
+// message that begins with these bytes, or is a part of their beginning, is taken for
+// none. Text
 // in UTF-8 has no such bytes.
 const noText = "\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8"
 

@@ -61,7 +61,7 @@ func flags() []cli.Flag {
 		&cli.IntFlag{Name: "readers", Value: 3, Usage: "how many reader processes"},
 		command.ModeFlag("the FIFO"),
 		&cli.BoolFlag{Name: "keep-alive", Usage: "go on after the last client has left"},
-		command.SizeFlag("pipe-size", "0", "capacity of the FIFO in `bytes`, such as 64k or 1M; 0 is 1 MiB, or less where that is not allowed"),
+		command.SizeFlag("pipe-size", 0, "0", "capacity of the FIFO in `bytes`, such as 64k or 1M; 0 is 1 MiB, or less where that is not allowed"),
 		command.ExplainFlag(),
 	)
 }

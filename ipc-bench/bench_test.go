@@ -30,7 +30,7 @@ func newBench(t *testing.T, cpu string, messages int) *bench {
 
 func limited(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeoutCause(t.Context(), suitetest.Limit, errors.New("it hangs"))
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 2*suitetest.Limit, errors.New("it hangs"))
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -104,7 +104,10 @@ func (l *copyLab) claims() []finding.Experiment {
 func (l *copyLab) large(mechanism string, holds func(moveRecord) bool) func(context.Context) (finding.Sight, error) {
 	return func(ctx context.Context) (finding.Sight, error) {
 		m, err := l.move(ctx, mechanism, largeMessage)
-		return sight(m.String(), holds(m), m), err
+		if err != nil {
+			return finding.Sight{}, fmt.Errorf("%s: %w", mechanism, err)
+		}
+		return sight(m.String(), holds(m), m), nil
 	}
 }
 
@@ -279,7 +282,12 @@ func copiesFlags() []cli.Flag {
 }
 
 func copiesCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
-	dir := c.String("dir")
+	dir, names := c.String("dir"), c.Args().Slice()
+	l := &copyLab{all: mechanisms(), bench: &bench{stderr: env.Stderr, dir: dir, ringSize: 1 << 20}}
+	series := finding.Series{Kind: "copies", All: l.claims(), Out: env.Stdout, JSON: c.Bool("json")}
+	if err := series.Check(names); err != nil {
+		return err
+	}
 	if err := rundir.Open(dir); err != nil {
 		return err
 	}
@@ -287,10 +295,8 @@ func copiesCommand(ctx context.Context, env *command.Env, c *cli.Context) error 
 	if err != nil {
 		return err
 	}
-	cpus, err := choose("same", allowed)
-	if err != nil {
+	if l.bench.cpus, err = choose("same", allowed); err != nil {
 		return err
 	}
-	l := &copyLab{all: mechanisms(), bench: &bench{stderr: env.Stderr, cpus: cpus, dir: dir, ringSize: 1 << 20}}
-	return finding.Series{Kind: "copies", All: l.claims(), Out: env.Stdout, JSON: c.Bool("json")}.Run(ctx, c.Args().Slice())
+	return series.Run(ctx, names)
 }

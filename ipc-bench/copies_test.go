@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
+
+	"example.com/ipcsuite/internal/finding"
 )
 
 // A claim of another mechanism does not hold, and what cannot be measured is an error.
@@ -11,12 +14,20 @@ func TestClaimThatDoesNotHoldFails(t *testing.T) {
 	t.Parallel()
 	l := &copyLab{all: mechanisms(), bench: newBench(t, "same", 0)}
 	l.bench.ringSize = 1 << 20
-	seen, err := l.large("ring", func(m moveRecord) bool { return m.Copies > 3 })(limited(t))
-	if err != nil || seen.Holds || !strings.Contains(seen.Seen, "the kernel copied each byte 2.") {
-		t.Errorf("%+v, %v", seen, err)
+	var out strings.Builder
+	check := func(mechanism string, holds bool) error {
+		out.Reset()
+		see := l.large(mechanism, func(moveRecord) bool { return holds })
+		return finding.Series{Kind: "copies", Out: &out, All: []finding.Experiment{{Name: "wrong", See: see}}}.Run(limited(t), nil)
 	}
-	if _, err := l.large("carrier-pigeon", func(moveRecord) bool { return true })(limited(t)); err == nil {
-		t.Error("a mechanism that there is not: no error")
+	err := check("ring", false)
+	if err == nil || !strings.Contains(err.Error(), "wrong") || !strings.HasPrefix(out.String(), "copies wrong: FAIL") ||
+		!strings.Contains(out.String(), "the kernel copied each byte 2.") {
+		t.Errorf("error %v, output %q", err, &out)
+	}
+	l.all = faulty()
+	if err := check("flips-last-byte", true); !errors.Is(err, errCorrupted) || out.Len() > 0 {
+		t.Errorf("error %v, output %q", err, &out)
 	}
 }
 

@@ -48,7 +48,7 @@ func runCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 
 // settingsOf reads the flags. Its errors are mistakes of the user's.
 func settingsOf(env *command.Env, c *cli.Context) (*settings, error) {
-	b := &bench{stderr: env.Stderr, dir: c.String("dir"), messages: c.Int("messages"), duration: c.Duration("duration"), evidence: explain.If(c.Bool("explain"), env.Stderr)}
+	b := &bench{stderr: env.Stderr, dir: c.String("dir"), messages: c.Int("messages"), duration: c.Duration("duration"), evidence: explain.If(c.Bool("explain"), env.Log.Lines())}
 	s := &settings{bench: b, mechanisms: mechanisms(), revision: c.App.Version}
 	var err error
 	if names := c.String("mechanism"); names != "" {

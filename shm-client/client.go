@@ -61,7 +61,7 @@ func (s *sender) send(ctx context.Context) error {
 		s.env.Log.Notice().Msg("connected: type a message and press Enter, end with quit or Ctrl-D")
 	}
 	if len(s.input.Arguments) == 0 {
-		ctx = s.live // else it meets the end of the server by itself
+		ctx = s.live // with arguments, the next Send or Flush notices the server's end
 	}
 	source := s.input.Source(s.box.Max())
 	left, err := s.work.Run(ctx, 0, func() error {

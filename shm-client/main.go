@@ -63,7 +63,7 @@ func flags() []cli.Flag {
 	return slices.Concat(
 		contract.ShmFlags(),
 		[]cli.Flag{
-			command.SizeFlag("size", "", "how many `bytes`, such as 64k or 1M, the segment, or with --stream the ring, must have at least"),
+			command.SizeFlag("size", 0, "any", "how many `bytes`, such as 64k or 1M, the segment, or with --stream the ring, must have at least"),
 			// So that both sides can be given the same flags.
 			&cli.StringFlag{Name: "mode", Usage: "taken, as shm-server has it, and without effect here"},
 			&cli.BoolFlag{Name: "keep-alive", Usage: "likewise"},

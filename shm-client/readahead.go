@@ -22,7 +22,7 @@ const (
 // ahead sends a file in pieces, which several goroutines read. The lock of the
 // streamer's work guards it.
 type ahead struct {
-	*streamer
+	s    *streamer
 	file *os.File
 	size int // of a piece
 
@@ -58,7 +58,7 @@ func readAhead(s *streamer) error {
 		return nil //nolint:nilerr // likewise
 	}
 	a := &ahead{
-		streamer: s, file: stdin, size: size,
+		s: s, file: stdin, size: size,
 		end: info.Size(), sent: at, next: at, changed: sync.NewCond(&s.work),
 	}
 	var others sync.WaitGroup
@@ -84,9 +84,9 @@ func (a *ahead) send() {
 		if len(space) == 0 {
 			return
 		}
-		a.work.Unlock()
+		a.s.work.Unlock()
 		n, _ := a.file.ReadAt(space, at) // read(2) will meet the error
-		a.work.Lock()
+		a.s.work.Lock()
 		a.commit(at, n)
 	}
 }
@@ -95,11 +95,11 @@ func (a *ahead) send() {
 func (a *ahead) take() (space []byte, at int64) {
 	for !a.short && a.err == nil && a.next < a.end {
 		reserved := int(a.next - a.sent)
-		if reserved > 0 && reserved >= a.out.Capacity()-a.out.Undelivered() {
+		if reserved > 0 && reserved >= a.s.out.Capacity()-a.s.out.Undelivered() {
 			a.changed.Wait() // to wait for room would keep others from committing
 			continue
 		}
-		if space, a.err = a.out.ReserveAfter(reserved); a.err != nil {
+		if space, a.err = a.s.out.ReserveAfter(reserved); a.err != nil {
 			break
 		}
 		space, at = space[:min(int64(len(space)), int64(a.size), a.end-a.next)], a.next
@@ -118,12 +118,12 @@ func (a *ahead) commit(at int64, n int) {
 	for !a.short && a.err == nil && len(a.pieces) > 0 && a.pieces[0].read >= 0 {
 		p := a.pieces[0]
 		a.pieces = slices.Delete(a.pieces, 0, 1)
-		a.counter.Count(p.space[:p.read])
-		a.progress.passed(p.read)
+		a.s.counter.Count(p.space[:p.read])
+		a.s.progress.passed(p.read)
 		a.short = p.read < len(p.space)
 		a.sent += int64(p.read)
 		if _, a.err = a.file.Seek(a.sent, io.SeekStart); a.err == nil {
-			a.err = a.out.Commit(p.read)
+			a.err = a.s.out.Commit(p.read)
 		}
 	}
 	a.changed.Broadcast()

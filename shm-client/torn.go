@@ -3,8 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"example.com/ipcsuite/internal/contract"
 	"example.com/ipcsuite/pkg/fifo"
@@ -19,7 +22,7 @@ type torn struct {
 	outbox
 	live  context.Context // ends the pause
 	slot  *sysv.Segment
-	gate  *fifo.Writer // whose turn it takes for the half too; nil with --sync none
+	gate  *fifo.Writer // the half is written in its turn; nil with --sync none
 	pause time.Duration
 }
 
@@ -49,6 +52,9 @@ func (t torn) half(text []byte) error {
 	case <-timer.C:
 		return nil
 	case <-t.live.Done():
-		return context.Cause(t.live)
+		if err := context.Cause(t.live); !errors.Is(err, errGone) {
+			return err
+		}
+		return unix.EPIPE
 	}
 }

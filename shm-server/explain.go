@@ -37,8 +37,7 @@ func (e *evidence) attached(s *sysv.Segment) {
 	}
 }
 
-// full is when a client says that a text is in the slot, and waits until it has
-// been taken: so it has the segment attached.
+// full is when there is a first text in the slot: its client has the segment attached.
 func (e *evidence) full(s *sysv.Segment) {
 	if !e.met {
 		e.met = true

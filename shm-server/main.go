@@ -93,7 +93,7 @@ func serveFlags() []cli.Flag {
 	return slices.Concat(
 		contract.ShmFlags(),
 		[]cli.Flag{
-			command.SizeFlag("size", "4096", "size of the segment in `bytes`, such as 64k or 1M, at least one more than the longest message; with --stream, of the ring, then 4M by default"),
+			command.SizeFlag("size", 4096, "", "size of the segment in `bytes`, such as 64k or 1M, at least one more than the longest message; with --stream, of the ring, then 4M by default"),
 			command.ModeFlag("segment and FIFO"),
 			&cli.BoolFlag{Name: "keep-alive", Usage: "go on after the last client has left"},
 			contract.SyncFlag(),

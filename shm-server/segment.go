@@ -135,7 +135,8 @@ func find(match func(sysv.Info) bool) (info sysv.Info, found bool, err error) {
 func attached(pid, shmid int) bool {
 	segments, err := proc.Segments(pid)
 	if err != nil {
-		return !errors.Is(err, fs.ErrNotExist)
+		gone := errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH)
+		return !gone
 	}
 	return slices.ContainsFunc(segments, func(s proc.Segment) bool { return s.ID == shmid })
 }

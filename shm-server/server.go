@@ -37,7 +37,8 @@ type server struct {
 	work   grace.Work
 	stdout io.Writer // of the work
 	tally  tally
-	left   bool // a write to stdout goes on that still uses the segment
+	lost   uint64 // messages overwritten, as far as it was said
+	left   bool   // a write to stdout goes on that still uses the segment
 }
 
 // serve makes segment and FIFO, waits for a client, prints what comes, and
@@ -124,8 +125,8 @@ func (s *server) awaitClient(ctx context.Context) (err error) {
 	return nil
 }
 
-// run has printAll print messages until quit, the end of the last client, or ctx's. If
-// stdout takes nothing then, it is left behind.
+// run calls printAll, which prints until quit, the end of the last client, or ctx's. If
+// the write to stdout is still blocked [grace.Period] later, printAll is left behind.
 func (s *server) run(ctx context.Context, printAll func(context.Context) error) error {
 	s.stdout = s.work.Writer(s.env.Stdout)
 	left, err := s.work.Run(ctx, grace.Period, func() error { return printAll(ctx) })
@@ -178,16 +179,17 @@ func (s *server) printAll(ctx context.Context, inbox *mailbox.Reader) error {
 	}
 }
 
-// free frees the slot, and says what other clients than ours have done to it.
+// free frees the slot, and says what other clients than ours have done to it since the
+// last time.
 func (s *server) free(inbox *mailbox.Reader) error {
-	before := inbox.Lost()
 	err := inbox.Free()
 	if errors.Is(err, mailbox.ErrMalformed) {
 		s.env.Log.Warn().Err(err).Msg("another program than shm-client uses the mailbox")
 		err = nil
 	}
-	if n := inbox.Lost() - before; n > 0 {
-		s.env.Log.Warn().Uint64("messages", n).Msg("lost: overwritten by a client that does not wait for its turn")
+	if now := inbox.Lost(); err == nil && now > s.lost {
+		s.env.Log.Warn().Uint64("messages", now-s.lost).Msg("lost: overwritten by a client that does not wait for its turn")
+		s.lost = now
 	}
 	return err
 }

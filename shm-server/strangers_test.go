@@ -41,6 +41,17 @@ func TestOverwrittenMessagesAreReported(t *testing.T) {
 	server.Prints("hello")
 }
 
+// They count also where the text that is left has no end, and is dropped.
+func TestOverwrittenMessagesAreReportedBehindOneWithoutEnd(t *testing.T) {
+	dir, server := newServer(t, "--keep-alive", "--size", "8")
+	store(t, attach(t, dir), "no NUL..", 0)
+	writeToGate(t, dir, string(make([]byte, 12)))
+	server.Await("malformed")
+	suitetest.Start(t, dir, "shm-client", "hello").Ends(0)
+	suitetest.Contains(t, server.Await("lost"), "messages=2")
+	server.Prints("hello")
+}
+
 // writeToGate writes to the FIFO at once, without asking for a turn.
 func writeToGate(t *testing.T, dir, tokens string) {
 	t.Helper()

@@ -101,11 +101,13 @@ func (s *server) writeAll(in *ring.Reader, counter *transfer.Counter) error {
 
 // compare compares what was written with what the client says that it has sent.
 func (s *server) compare(total transfer.Total) error {
-	sent, err := total.Agree(s.gate)
-	if err != nil {
-		return fmt.Errorf("FIFO %s: %w", s.fifoPath, err)
+	sent, err := total.Agree(s.fifoPath, s.gate)
+	if err == nil || errors.Is(err, transfer.ErrDiffers) {
+		s.env.Log.Debug().Stringer("sent", sent).Stringer("delivered", total).Msg("compared")
 	}
-	s.env.Log.Debug().Stringer("sent", sent).Stringer("delivered", total).Msg("compared")
+	if err != nil {
+		return err
+	}
 	if total.Summed && !sent.Summed {
 		s.env.Log.Warn().Msg("the client has no checksum: only the length was compared")
 	}

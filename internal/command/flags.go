@@ -58,6 +58,8 @@ func setEnvVar(flag cli.Flag) {
 		f.EnvVars = env
 	case *cli.IntSliceFlag:
 		f.EnvVars = env
+	case *cli.GenericFlag:
+		f.EnvVars = env
 	default:
 		panic(fmt.Sprintf("flag --%s is a %T, which setEnvVar does not know", name, flag))
 	}

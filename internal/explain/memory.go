@@ -42,7 +42,11 @@ func Place(what string, address uintptr) []string {
 		return []string{unseen("where "+what+" is mapped", err)}
 	}
 	// reflect.ValueOf makes what it is given escape to the heap.
-	heap := reflect.ValueOf(new(int)).Pointer()
+	return places(maps, what, address, reflect.ValueOf(new(int)).Pointer())
+}
+
+// places picks the mappings of an address, of the heap and of the stack.
+func places(maps []proc.Mapping, what string, address, heap uintptr) []string {
 	var lines []string
 	for _, m := range maps {
 		line := strings.TrimSpace(m.Line)

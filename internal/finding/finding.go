@@ -47,9 +47,8 @@ func (s Series) Names(sep string) string {
 	return strings.Join(names, sep)
 }
 
-// Run makes the experiments with those names, in the order of the catalogue, or all of
-// them if there is no name. It fails if one does not hold.
-func (s Series) Run(ctx context.Context, names []string) error {
+// Check fails if there is no experiment with one of the names.
+func (s Series) Check(names []string) error {
 	for _, name := range names {
 		known := func(e Experiment) bool { return e.Name == name }
 		switch {
@@ -59,6 +58,15 @@ func (s Series) Run(ctx context.Context, names []string) error {
 		default:
 			return command.UsageErrorf("%s %q: want any of %s, or none for all", s.Kind, name, s.Names(", "))
 		}
+	}
+	return nil
+}
+
+// Run makes the experiments with those names, in the order of the catalogue, or all of
+// them if there is no name. It fails if one does not hold, and as [Series.Check] does.
+func (s Series) Run(ctx context.Context, names []string) error {
+	if err := s.Check(names); err != nil {
+		return err
 	}
 	var failed []string
 	for _, e := range s.All {

@@ -20,8 +20,8 @@ const (
 	Rest   = 200 * time.Millisecond
 )
 
-// Work is work that may be left behind. All that it counts is guarded by its lock, which
-// it has except while it is in a call that may block.
+// Work is work that may be left behind. Its lock guards all that it counts. The work has
+// the lock except while it is in a call that may block.
 //
 // The zero value is ready for use.
 type Work struct {
@@ -30,13 +30,13 @@ type Work struct {
 	left  bool // Run has returned before that
 }
 
-// Run runs do, with the lock, until it returns. When ctx is done, do has time to return
-// by itself. If it is blocked, without the lock, when that has passed, Run leaves it
-// there: it reports so, with the cause of ctx. do then never goes on, and nothing that
-// the lock guards changes any more. What the blocked call reads or writes must stay
-// where it is until the process ends.
+// Run runs do, with the lock, until it returns. When ctx is done, do has period to return
+// by itself. If do is in a call without the lock then, Run leaves it there, and returns
+// the cause of ctx. do never goes on, so nothing that the lock guards changes any more.
+// Memory that the call reads or writes must stay until the process ends.
 //
-// A Work is run once.
+// With the lock, do must not be in a call that ctx does not end: Run waits for it. A Work
+// is run once.
 func (w *Work) Run(ctx context.Context, period time.Duration, do func() error) (left bool, err error) {
 	done := make(chan error, 1)
 	w.mu.Lock()

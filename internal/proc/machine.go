@@ -2,25 +2,25 @@ package proc
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/prometheus/procfs"
 )
 
-// CPUModel returns what kind of processor the first one is; empty where the kernel
-// does not tell.
+// CPUModel returns what kind of processor the first one is; empty where the kernel does
+// not tell. Each architecture has words of its own in /proc/cpuinfo (proc_cpuinfo(5)), of
+// which procfs knows some: not those of ARM boards.
 func CPUModel() string {
-	fs, err := procfs.NewDefaultFS()
-	if err != nil {
-		return ""
+	text, _ := os.ReadFile("/proc/cpuinfo") // without, no field is found
+	for _, name := range []string{"model name", "Model", "Hardware", "cpu"} {
+		if model := field(string(text), name); model != "" {
+			return model
+		}
 	}
-	cpus, err := fs.CPUInfo()
-	switch {
-	case err != nil || len(cpus) == 0:
-		return ""
-	case cpus[0].ModelName == "" && cpus[0].VendorID != "": // arm64 has numbers only
-		return fmt.Sprintf("implementer %s part %s", cpus[0].VendorID, cpus[0].Model)
+	if implementer := field(string(text), "CPU implementer"); implementer != "" { // arm64 has numbers only
+		return fmt.Sprintf("implementer %s part %s", implementer, field(string(text), "CPU part"))
 	}
-	return cpus[0].ModelName
+	return ""
 }
 
 // CPUTime returns what all processors together have done since the machine was

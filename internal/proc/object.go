@@ -1,7 +1,9 @@
 package proc
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 
@@ -90,14 +92,22 @@ func (o Object) Ends(pid int) ([]FD, error) {
 	if err != nil {
 		return nil, err
 	}
-	return slices.DeleteFunc(fds, func(fd FD) bool {
+	var ends []FD
+	for _, fd := range fds {
 		st, err := statx(unix.AT_FDCWD, fd.link(), 0)
-		if err != nil || !o.is(st) { // closed meanwhile, or something else
-			return true
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // closed meanwhile
+			continue
+		case err != nil:
+			return nil, err
+		case !o.is(st):
+			continue
 		}
-		flags, err := fd.Flags()
-		return err == nil && flags&unix.O_PATH != 0
-	}), nil
+		if flags, err := fd.Flags(); err != nil || flags&unix.O_PATH == 0 {
+			ends = append(ends, fd)
+		}
+	}
+	return ends, nil
 }
 
 // AllEnds returns the descriptors of all processes that refer to the object, as

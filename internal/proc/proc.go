@@ -25,11 +25,10 @@ func Self() (pid int, err error) {
 	return p.PID, err
 }
 
-// field returns the value in a line "name:	value" of a file in /proc. Each field has one
-// line: the kernel writes a line feed in a process's name as \n.
+// field returns the value in a line "name:	value" of a file in /proc.
 func field(text, name string) string {
 	for line := range strings.Lines(text) {
-		if value, ok := strings.CutPrefix(line, name+":"); ok {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
 			return strings.TrimSpace(value)
 		}
 	}

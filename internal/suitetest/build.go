@@ -67,19 +67,7 @@ func run(m *testing.M, flags, env, binaries []string) int {
 		return 1
 	}
 	os.Setenv("PATH", bin+":"+os.Getenv("PATH"))
-	CleanEnvironment()
-	// A race is in a file of its own, since a test may expect an exit code that is not 0,
-	// or kill the process.
-	log := filepath.Join(bin, "race")
-	os.Setenv("GORACE", os.Getenv("GORACE")+" log_path="+log)
-	code := m.Run()
-	races, _ := filepath.Glob(log + ".*")
-	for _, race := range races {
-		report, _ := os.ReadFile(race)
-		fmt.Fprintf(os.Stderr, "%s:\n%s", race, report)
-		code = 1
-	}
-	return code
+	return tests{m}.Run()
 }
 
 // MainAs is for TestMain where commands need what only the tests have. Under the name of
@@ -93,9 +81,27 @@ func MainAs(m *testing.M, commands map[string]func()) {
 // test gives it: for a command testscript.Main does not call Run.
 type tests struct{ *testing.M }
 
+// Run fails if the race detector has found a race in any process. Each race is in a file
+// of its own, since a test may expect an exit code that is not 0, or kill the process.
 func (m tests) Run() int {
+	races, err := os.MkdirTemp("", "suitetest-races-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(races)
+	if err := os.Chmod(races, 0o777|os.ModeSticky); err != nil { // some processes are other users'
+		panic(err)
+	}
 	CleanEnvironment()
-	return m.M.Run()
+	os.Setenv("GORACE", os.Getenv("GORACE")+" log_path="+filepath.Join(races, "race"))
+	code := m.M.Run()
+	found, _ := filepath.Glob(filepath.Join(races, "*"))
+	for _, race := range found {
+		report, _ := os.ReadFile(race)
+		fmt.Fprintf(os.Stderr, "%s:\n%s", race, report)
+		code = 1
+	}
+	return code
 }
 
 // CleanEnvironment takes away what the binaries would obey of the user's own

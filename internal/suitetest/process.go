@@ -83,8 +83,14 @@ func StartCmd(t testing.TB, dir string, cmd *exec.Cmd) *Process {
 	}()
 	t.Cleanup(func() {
 		KillMarked(p.mark)
-		<-p.reaped
-		<-p.Stderr.ended
+		timeout := time.After(Limit)
+		for what, end := range map[string]<-chan struct{}{"the process": p.reaped, "all that have its stderr": p.Stderr.ended} {
+			select {
+			case <-end:
+			case <-timeout:
+				t.Errorf("%v: %s cannot be killed", cmd.Args, what)
+			}
+		}
 		for _, f := range []*os.File{p.Stdin, p.Stdout} {
 			if f != nil {
 				f.Close()
@@ -133,6 +139,7 @@ func (p *Process) Send(lines ...string) {
 	if _, err := p.Stdin.WriteString(strings.Join(lines, "\n") + "\n"); err != nil {
 		p.t.Fatalf("stdin of %v: %v; stderr:\n%s", p.Cmd.Args, err, p.Stderr)
 	}
+	_ = p.Stdin.SetWriteDeadline(time.Time{})
 }
 
 // EOF ends stdin, and returns p.

@@ -46,7 +46,7 @@ func Scripts(t *testing.T, p testscript.Params) {
 }
 
 func serving(ts *testscript.TestScript, _ bool, args []string) {
-	for end := time.Now().Add(Limit); ts.Exec(args[0], append([]string{"health"}, args[1:]...)...) != nil; {
+	for end := time.Now().Add(Limit); ts.Exec(args[0], append([]string{"health"}, args[1:]...)...) != nil; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			ts.Fatalf("%s does not serve", args[0])
 		}

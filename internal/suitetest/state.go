@@ -103,9 +103,10 @@ func HasMark(pid int, mark string) bool {
 }
 
 // KillMarked kills all processes with the mark. One that is not yet killed may start
-// others meanwhile, so it looks until there are none.
+// others meanwhile, so it looks until there are none, or [Limit] has passed.
 func KillMarked(mark string) {
-	for pids := Marked(mark); len(pids) > 0; pids = Marked(mark) {
+	end := time.Now().Add(Limit)
+	for pids := Marked(mark); len(pids) > 0 && time.Now().Before(end); pids = Marked(mark) {
 		for _, pid := range pids {
 			SignalMarked(pid, mark, unix.SIGKILL)
 		}

@@ -52,30 +52,30 @@ func (t Total) Confirm(gate *fifo.Writer) error {
 // Agree is the server's part: t is what it has written. It blocks until the client has
 // said what it has sent, returns that, and takes the token if the two are the same. If
 // they are not, it fails with [ErrDiffers]. It also fails if the client says something
-// else or leaves too early, and as gate does.
-func (t Total) Agree(gate *fifo.Reader) (sent Total, err error) {
-	packet, err := nextPacket(gate)
+// else or leaves too early, and as gate does, the FIFO at path.
+func (t Total) Agree(path string, gate *fifo.Reader) (sent Total, err error) {
+	packet, err := nextPacket(path, gate)
 	if err == nil && len(packet) == 1 { // a doorbell that the ring has left over
-		packet, err = nextPacket(gate)
+		packet, err = nextPacket(path, gate)
 	}
 	if err != nil {
 		return Total{}, err
 	}
 	if sent, err = parse(string(packet)); err != nil {
-		return Total{}, err
+		return Total{}, fmt.Errorf("FIFO %s: %w", path, err)
 	}
 	if err := t.compare(sent); err != nil {
 		return sent, err
 	}
-	_, err = nextPacket(gate) // the token
+	_, err = nextPacket(path, gate) // the token
 	return sent, err
 }
 
-func nextPacket(gate *fifo.Reader) ([]byte, error) {
+func nextPacket(path string, gate *fifo.Reader) ([]byte, error) {
 	packet := make([]byte, fifo.Atomic)
 	n, err := gate.Read(packet)
 	if errors.Is(err, io.EOF) {
-		return nil, errors.New("the client has gone before it could say what it had sent")
+		return nil, fmt.Errorf("FIFO %s: the client has gone before it could say what it had sent", path)
 	}
 	return packet[:n], err
 }

@@ -547,18 +547,25 @@ func TestEveryWaitCanBeEnded(t *testing.T) {
 	reason := errors.New("enough")
 	for name, prepare := range waits {
 		for end, target := range map[string]error{"the context": reason, "Close": os.ErrClosed} {
-			t.Run(name+", "+end, func(t *testing.T) {
-				ctx, cancel := context.WithCancelCause(t.Context())
-				defer cancel(nil)
-				wait, gate := prepare(t, newPlace(t, 64), ctx)
-				ended := ipctest.Blocked(t, wait, ipctest.InPoll...)
-				if end == "Close" {
-					_ = gate.Close()
-				} else {
-					cancel(reason)
-				}
-				ipctest.Want(t, ipctest.Within(t, ended), target)
-			})
+			for _, when := range []string{"before it begins", "asleep"} {
+				t.Run(name+", "+end+", "+when, func(t *testing.T) {
+					ctx, cancel := context.WithCancelCause(t.Context())
+					defer cancel(nil)
+					wait, gate := prepare(t, newPlace(t, 64), ctx)
+					stop := func() { cancel(reason) }
+					if end == "Close" {
+						stop = func() { _ = gate.Close() }
+					}
+					if when != "asleep" {
+						stop()
+						ipctest.Want(t, ipctest.Within(t, ipctest.Go(wait)), target)
+						return
+					}
+					ended := ipctest.Blocked(t, wait, ipctest.InPoll...)
+					stop()
+					ipctest.Want(t, ipctest.Within(t, ended), target)
+				})
+			}
 		}
 	}
 }
