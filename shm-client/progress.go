@@ -51,10 +51,12 @@ func length(stdin *os.File) int64 {
 	return info.Size() - read
 }
 
-func (p *progress) passed(bytes int) {
+// Write says that these bytes have been read. It never fails.
+func (p *progress) Write(b []byte) (int, error) {
 	if p.bar != nil {
-		p.bar.IncrBy(bytes)
+		p.bar.IncrBy(len(b))
 	}
+	return len(b), nil
 }
 
 // end takes it off the terminal.

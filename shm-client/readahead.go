@@ -118,8 +118,7 @@ func (a *ahead) commit(at int64, n int) {
 	for !a.short && a.err == nil && len(a.pieces) > 0 && a.pieces[0].read >= 0 {
 		p := a.pieces[0]
 		a.pieces = slices.Delete(a.pieces, 0, 1)
-		a.s.counter.Count(p.space[:p.read])
-		a.s.progress.passed(p.read)
+		_, _ = a.s.passed.Write(p.space[:p.read]) // neither fails
 		a.short = p.read < len(p.space)
 		a.sent += int64(p.read)
 		if _, a.err = a.file.Seek(a.sent, io.SeekStart); a.err == nil {

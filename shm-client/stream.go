@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -20,10 +21,10 @@ type streamer struct {
 	connection
 	quiet bool
 
-	out      *ring.Writer
-	progress *progress
-	work     grace.Work // guards the counter
-	counter  *transfer.Counter
+	out     *ring.Writer
+	work    grace.Work // guards what follows
+	counter *transfer.Counter
+	passed  io.Writer // told of all that was read: the counter, and the progress
 }
 
 func streamCommand(ctx context.Context, to connection, c *cli.Context) error {
@@ -67,10 +68,11 @@ func (s *streamer) send(ctx context.Context) error {
 	s.out.SetSpin(transfer.Spin(s.out.Capacity()))
 	s.gate.SetSpin(transfer.Spin(s.out.Capacity()))
 
-	s.progress = newProgress(s.env, s.quiet)
+	progress := newProgress(s.env, s.quiet)
+	s.passed = io.MultiWriter(s.counter, progress)
 	start := time.Now()
 	left, err := s.work.Run(s.live, 0, s.sendAll)
-	s.progress.end()
+	progress.end()
 	took, lost := time.Since(start), s.out.Undelivered()
 	if left { // with the segment in use, until the process ends
 		s.slot = nil
@@ -107,8 +109,7 @@ func (s *streamer) sendAll() error {
 	if err := readAhead(s); err != nil {
 		return err
 	}
-	stdin := s.counter.Reader(s.work.Reader(s.env.Stdin), s.progress.passed)
-	if _, err := s.out.ReadFrom(stdin); err != nil {
+	if _, err := s.out.ReadFrom(io.TeeReader(s.work.Reader(s.env.Stdin), s.passed)); err != nil {
 		return err
 	}
 	if err := s.out.End(); err != nil {

@@ -1,5 +1,5 @@
 // Package client is what the two clients have in common: where their messages come from
-// (source.go), how they find their server (server.go) and wait for it (wait.go).
+// (source.go, lines.go), how they find their server (server.go) and wait for it (wait.go).
 package client
 
 import (
@@ -13,7 +13,6 @@ import (
 
 	"example.com/ipcsuite/internal/command"
 	"example.com/ipcsuite/internal/grace"
-	"example.com/ipcsuite/internal/lines"
 )
 
 // Source is where messages come from.
@@ -85,12 +84,12 @@ func argumentsOf(args []string) Source {
 }
 
 func linesOf(stdin io.Reader, max int, prompt io.Writer) Source {
-	input := lines.NewReader(stdin, max)
+	input := newLineReader(stdin, max)
 	return Source{"line", func() ([]byte, int, error) {
 		if prompt != nil {
 			fmt.Fprint(prompt, "> ")
 		}
-		return input.Next()
+		return input.next()
 	}}
 }
 

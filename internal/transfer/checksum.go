@@ -20,8 +20,8 @@ type Total struct {
 	Summed bool   // or Sum is 0, and was not computed
 }
 
-// Counter adds up what passes, in pieces of any length. It is not safe for concurrent
-// use.
+// Counter adds up the bytes written to it, in pieces of any length. It is not safe for
+// concurrent use.
 //
 // The sum is made of blocks of blockSize bytes: it is the XXH3 of the sum of the blocks
 // before and of the XXH3 of the block. So a piece of whole blocks, as they come where a
@@ -38,11 +38,12 @@ func NewCounter(summed bool) *Counter { return &Counter{sum: Total{Summed: summe
 
 const blockSize = 16 << 10
 
-// Count counts the bytes that come next.
-func (c *Counter) Count(p []byte) {
+// Write counts the bytes that come next. It never fails.
+func (c *Counter) Write(p []byte) (int, error) {
+	all := len(p)
 	if !c.sum.Summed {
-		c.sum.Bytes += int64(len(p))
-		return
+		c.sum.Bytes += int64(all)
+		return all, nil
 	}
 	for len(p) > 0 {
 		at := int(c.sum.Bytes % blockSize)
@@ -59,6 +60,7 @@ func (c *Counter) Count(p []byte) {
 		c.sum.Bytes += int64(n)
 		p = p[n:]
 	}
+	return all, nil
 }
 
 // Total returns what has been counted so far.
@@ -78,32 +80,16 @@ func next(before, block uint64) uint64 {
 	return xxh3.Hash(both[:])
 }
 
-// Reader returns a reader of src that counts what it returns. After each read it calls
-// passed with the number of bytes, if that is not nil.
-func (c *Counter) Reader(src io.Reader, passed func(bytes int)) io.Reader {
-	return readerFunc(func(p []byte) (int, error) {
-		n, err := src.Read(p)
-		c.Count(p[:n])
-		if passed != nil {
-			passed(n)
-		}
-		return n, err
-	})
-}
-
 // Writer returns a writer to dst that counts what dst has taken.
-func (c *Counter) Writer(dst io.Writer) io.Writer {
-	return writerFunc(func(p []byte) (int, error) {
-		n, err := dst.Write(p)
-		c.Count(p[:n])
-		return n, err
-	})
+func (c *Counter) Writer(dst io.Writer) io.Writer { return counted{c, dst} }
+
+type counted struct {
+	counter *Counter
+	dst     io.Writer
 }
 
-type readerFunc func(p []byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
-
-type writerFunc func(p []byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+func (w counted) Write(p []byte) (int, error) {
+	n, err := w.dst.Write(p)
+	_, _ = w.counter.Write(p[:n])
+	return n, err
+}

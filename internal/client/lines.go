@@ -1,5 +1,4 @@
-// Package lines reads the messages that a client sends, one a line.
-package lines
+package client
 
 import (
 	"bufio"
@@ -7,26 +6,26 @@ import (
 	"io"
 )
 
-// Reader splits a stream into lines of at most a given length, without ever
+// lineReader splits a stream into lines of at most a given length, without ever
 // holding more than that of a line that is longer. It is not safe for
 // concurrent use.
-type Reader struct {
+type lineReader struct {
 	r     *bufio.Reader
 	max   int
 	ended bool
 }
 
-// NewReader returns a Reader of lines of at most max bytes each, the newline
+// newLineReader returns a reader of lines of at most max bytes each, the newline
 // not counted.
-func NewReader(r io.Reader, max int) *Reader {
-	return &Reader{r: bufio.NewReaderSize(r, max+len("\n")), max: max}
+func newLineReader(r io.Reader, max int) *lineReader {
+	return &lineReader{r: bufio.NewReaderSize(r, max+len("\n")), max: max}
 }
 
-// Next returns the next line without its newline, valid until the next call,
+// next returns the next line without its newline, valid until the next call,
 // and its length in bytes. Of a line longer than the limit it returns the
 // length and no text. A last line needs no newline. At the end it fails with
 // [io.EOF], which, unlike other errors, no line comes with.
-func (r *Reader) Next() (line []byte, length int, err error) {
+func (r *lineReader) next() (line []byte, length int, err error) {
 	if r.ended {
 		return nil, 0, io.EOF
 	}
@@ -56,7 +55,7 @@ func (r *Reader) Next() (line []byte, length int, err error) {
 
 // slice reads until a newline, or as much as fits. It remembers the end, behind
 // which a terminal would be read on, and the user have to end twice.
-func (r *Reader) slice() ([]byte, error) {
+func (r *lineReader) slice() ([]byte, error) {
 	line, err := r.r.ReadSlice('\n')
 	r.ended = errors.Is(err, io.EOF)
 	return line, err

@@ -1,4 +1,4 @@
-package lines_test
+package client
 
 import (
 	"bytes"
@@ -11,14 +11,12 @@ import (
 	"testing/iotest"
 
 	"github.com/google/go-cmp/cmp"
-
-	"example.com/ipcsuite/internal/lines"
 )
 
 // all reads until the end; a line that is too long is shown by its length.
-func all(r *lines.Reader) (got []string, err error) {
+func all(r *lineReader) (got []string, err error) {
 	for {
-		line, n, err := r.Next()
+		line, n, err := r.next()
 		switch {
 		case errors.Is(err, io.EOF):
 			return got, nil
@@ -55,7 +53,7 @@ func TestNext(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			for _, input := range []io.Reader{strings.NewReader(tc.input), iotest.OneByteReader(strings.NewReader(tc.input))} {
-				got, err := all(lines.NewReader(input, limit))
+				got, err := all(newLineReader(input, limit))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -70,7 +68,7 @@ func TestNext(t *testing.T) {
 func TestNextReturnsTheErrorOfTheInput(t *testing.T) {
 	t.Parallel()
 	input := io.MultiReader(strings.NewReader("a\nb"), iotest.ErrReader(io.ErrClosedPipe))
-	got, err := all(lines.NewReader(input, 16))
+	got, err := all(newLineReader(input, 16))
 	if !errors.Is(err, io.ErrClosedPipe) {
 		t.Errorf("got error %v, want %v", err, io.ErrClosedPipe)
 	}
@@ -94,7 +92,7 @@ func (t *terminal) Read(p []byte) (int, error) {
 func TestATerminalIsEndedOnce(t *testing.T) {
 	t.Parallel()
 	for last, want := range map[string]string{"b": "b", strings.Repeat("x", 10): "too long: 10"} {
-		r := lines.NewReader(&terminal{"a\n", last, "", "c\n", ""}, 4)
+		r := newLineReader(&terminal{"a\n", last, "", "c\n", ""}, 4)
 		got, err := all(r)
 		if err != nil {
 			t.Fatal(err)
@@ -106,9 +104,9 @@ func TestATerminalIsEndedOnce(t *testing.T) {
 }
 
 func TestNextDoesNotAllocate(t *testing.T) {
-	r := lines.NewReader(strings.NewReader(strings.Repeat("a line\n", 2000)), 4096)
+	r := newLineReader(strings.NewReader(strings.Repeat("a line\n", 2000)), 4096)
 	if n := testing.AllocsPerRun(1000, func() {
-		if _, _, err := r.Next(); err != nil {
+		if _, _, err := r.next(); err != nil {
 			t.Fatal(err)
 		}
 	}); n != 0 {
@@ -134,7 +132,7 @@ func FuzzNext(f *testing.F) {
 			want = append(want, line)
 		}
 		for _, in := range []io.Reader{bytes.NewReader(input), iotest.HalfReader(bytes.NewReader(input)), iotest.DataErrReader(bytes.NewReader(input))} {
-			got, err := all(lines.NewReader(in, int(limit)))
+			got, err := all(newLineReader(in, int(limit)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -148,11 +146,11 @@ func FuzzNext(f *testing.F) {
 func BenchmarkNext(b *testing.B) {
 	for _, length := range []int{16, 64, 1024} {
 		b.Run(fmt.Sprintf("%dB", length), func(b *testing.B) {
-			r := lines.NewReader(&endless{line: strings.Repeat("x", length-1) + "\n"}, 4096)
+			r := newLineReader(&endless{line: strings.Repeat("x", length-1) + "\n"}, 4096)
 			b.SetBytes(int64(length))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, n, err := r.Next(); n != length-1 || err != nil {
+				if _, n, err := r.next(); n != length-1 || err != nil {
 					b.Fatal(n, err)
 				}
 			}
