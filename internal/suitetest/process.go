@@ -51,24 +51,7 @@ func StartCmd(t testing.TB, dir string, cmd *exec.Cmd) *Process {
 	if dir != "" {
 		cmd.Env = append(cmd.Env, "IPC_DIR="+dir)
 	}
-	var theirs []*os.File
-	pipe := func() (r, w *os.File) {
-		r, w, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return r, w
-	}
-	if cmd.Stdin == nil {
-		r, w := pipe()
-		p.Stdin, cmd.Stdin, theirs = w, r, append(theirs, r)
-	}
-	if cmd.Stdout == nil {
-		r, w := pipe()
-		p.Stdout, p.lines, cmd.Stdout, theirs = r, bufio.NewReader(r), w, append(theirs, w)
-	}
-	log, w := pipe()
-	cmd.Stderr, theirs = w, append(theirs, w)
+	theirs, stderr := p.connect()
 	err := cmd.Start()
 	for _, f := range theirs {
 		f.Close()
@@ -76,28 +59,55 @@ func StartCmd(t testing.TB, dir string, cmd *exec.Cmd) *Process {
 	if err != nil {
 		t.Fatalf("%v: %v", cmd.Args, err)
 	}
-	p.Stderr = Collect(log)
+	p.Stderr = Collect(stderr)
 	go func() {
 		defer close(p.reaped)
 		_ = cmd.Wait() // its state tells
 	}()
-	t.Cleanup(func() {
-		KillMarked(p.mark)
-		timeout := time.After(Limit)
-		for what, end := range map[string]<-chan struct{}{"the process": p.reaped, "all that have its stderr": p.Stderr.ended} {
-			select {
-			case <-end:
-			case <-timeout:
-				t.Errorf("%v: %s cannot be killed", cmd.Args, what)
-			}
-		}
-		for _, f := range []*os.File{p.Stdin, p.Stdout} {
-			if f != nil {
-				f.Close()
-			}
-		}
-	})
+	t.Cleanup(p.cleanUp)
 	return p
+}
+
+// connect makes the pipes to the process. It returns the process's ends, and what its
+// stderr can be read from.
+func (p *Process) connect() (theirs []*os.File, stderr *os.File) {
+	p.t.Helper()
+	pipe := func() (r, w *os.File) {
+		r, w, err := os.Pipe()
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		return r, w
+	}
+	if p.Cmd.Stdin == nil {
+		r, w := pipe()
+		p.Stdin, p.Cmd.Stdin, theirs = w, r, append(theirs, r)
+	}
+	if p.Cmd.Stdout == nil {
+		r, w := pipe()
+		p.Stdout, p.lines, p.Cmd.Stdout, theirs = r, bufio.NewReader(r), w, append(theirs, w)
+	}
+	stderr, w := pipe()
+	p.Cmd.Stderr = w
+	return append(theirs, w), stderr
+}
+
+// cleanUp kills the process and all that it has started.
+func (p *Process) cleanUp() {
+	KillMarked(p.mark)
+	timeout := time.After(Limit)
+	for what, end := range map[string]<-chan struct{}{"it": p.reaped, "what has its stderr": p.Stderr.ended} {
+		select {
+		case <-end:
+		case <-timeout:
+			p.t.Errorf("%v: %s cannot be killed", p.Cmd.Args, what)
+		}
+	}
+	for _, f := range []*os.File{p.Stdin, p.Stdout} {
+		if f != nil {
+			f.Close()
+		}
+	}
 }
 
 // PID returns the id of the process.
