@@ -60,9 +60,7 @@ func BenchmarkCreate(b *testing.B) {
 	path := tempPath(b)
 	for b.Loop() {
 		f, err := fifo.Create(context.Background(), path, fifo.Options{})
-		if err != nil {
-			b.Fatal(err)
-		}
+		ipctest.Must(b, err)
 		ipctest.Must(b, f.Remove())
 	}
 }

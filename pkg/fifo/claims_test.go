@@ -19,11 +19,7 @@ func TestOpenWaitsForTheOtherSide(t *testing.T) {
 	} {
 		t.Run(waiting, func(t *testing.T) {
 			t.Parallel()
-			path := tempPath(t)
-			ipctest.Mkfifo(t, path)
-			c := ipctest.Run(t, waiting, path)
-			c.Expect("opening")
-			ipctest.Eventually(t, "it blocks in open(2)", func() bool { return ipctest.ThreadsIn(c.PID(), unix.SYS_OPENAT) == 1 })
+			path, c := blockedInOpen(t, waiting)
 			ipctest.Open(t, path, other)
 			c.Expect("open")
 		})

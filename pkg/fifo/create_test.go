@@ -65,57 +65,52 @@ func TestModeThatKeepsTheOwnerFromReadingIsRefused(t *testing.T) {
 func TestCreateRefusesWhatItCannotReplace(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
-		make func(path string) error
-		want []error
 		says string
+		make func(path string) error
 	}{
-		"a regular file": {
-			make: func(path string) error { return os.WriteFile(path, []byte("keep"), 0o600) },
-			want: []error{unix.EEXIST, fifo.ErrNotFIFO},
-			says: "a file of another kind",
-		},
-		"a folder": {
-			make: func(path string) error { return os.Mkdir(path, 0o700) },
-			want: []error{unix.EEXIST, fifo.ErrNotFIFO},
-			says: "a folder",
-		},
-		"a symbolic link to a regular file": {
-			make: func(path string) error {
-				return errors.Join(os.WriteFile(path+".target", nil, 0o600), os.Symlink(path+".target", path))
-			},
-			want: []error{unix.EEXIST, fifo.ErrNotFIFO},
-			says: "symbolic link",
-		},
-		"a symbolic link to a FIFO": {
-			make: func(path string) error {
-				return errors.Join(unix.Mkfifo(path+".target", 0o600), os.Symlink(path+".target", path))
-			},
-			want: []error{unix.EEXIST, fifo.ErrNotFIFO},
-			says: "symbolic link",
-		},
-		"a dangling symbolic link": {
-			make: func(path string) error { return os.Symlink(path+".target", path) },
-			want: []error{unix.EEXIST, fifo.ErrNotFIFO},
-			says: "symbolic link",
-		},
+		"a regular file": {"a file of another kind", func(path string) error {
+			return os.WriteFile(path, []byte("keep"), 0o600)
+		}},
+		"a folder": {"a folder", func(path string) error { return os.Mkdir(path, 0o700) }},
+		"a symbolic link to a regular file": {"symbolic link", func(path string) error {
+			return errors.Join(os.WriteFile(path+".target", nil, 0o600), os.Symlink(path+".target", path))
+		}},
+		"a symbolic link to a FIFO": {"symbolic link", func(path string) error {
+			return errors.Join(unix.Mkfifo(path+".target", 0o600), os.Symlink(path+".target", path))
+		}},
+		"a dangling symbolic link": {"symbolic link", func(path string) error {
+			return os.Symlink(path+".target", path)
+		}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			path := tempPath(t)
 			ipctest.Must(t, tt.make(path))
-			before, names := lstat(t, path), names(t, filepath.Dir(path))
-			_, err := fifo.Create(context.Background(), path, fifo.Options{})
-			ipctest.Want(t, err, tt.want...)
-			if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), tt.says) {
-				t.Errorf("error %q names neither %q nor %q", err, path, tt.says)
+			err := expectRefusal(t, path, path, unix.EEXIST)
+			ipctest.Want(t, err, fifo.ErrNotFIFO)
+			if err == nil || !strings.Contains(err.Error(), tt.says) {
+				t.Errorf("error %v does not say %q", err, tt.says)
 			}
-			if after := lstat(t, path); after != before {
-				t.Errorf("what was there has changed: %+v, was %+v", after, before)
-			}
-			expectNames(t, filepath.Dir(path), names...)
 		})
 	}
+}
+
+// expectRefusal checks that Create fails with an error that names what is there, which
+// has not changed. It returns the error.
+func expectRefusal(t *testing.T, path, there string, target error) error {
+	t.Helper()
+	before, names := lstat(t, there), names(t, filepath.Dir(path))
+	_, err := fifo.Create(context.Background(), path, fifo.Options{})
+	ipctest.Want(t, err, target)
+	if err == nil || !strings.Contains(err.Error(), there) {
+		t.Errorf("error %v does not name %s", err, there)
+	}
+	if after := lstat(t, there); after != before {
+		t.Errorf("what was there has changed: %+v, was %+v", after, before)
+	}
+	expectNames(t, filepath.Dir(path), names...)
+	return err
 }
 
 func TestCreateSaysWhatIsWrongWithTheFolder(t *testing.T) {
@@ -181,9 +176,7 @@ func TestFIFOOfAnotherUserIsRefused(t *testing.T) {
 	ipctest.Mkfifo(t, path)
 	if os.Geteuid() == 0 { // else whoever runs the test is the other user
 		ipctest.Must(t, os.Chown(path, 65534, 65534))
-		_, err := fifo.Create(context.Background(), path, fifo.Options{})
-		ipctest.Want(t, err, unix.EPERM)
-		expectNames(t, filepath.Dir(path), "fifo")
+		_ = expectRefusal(t, path, path, unix.EPERM)
 	}
 }
 
@@ -285,16 +278,7 @@ func TestWhatIsInThePlaceOfTheDraftIsKept(t *testing.T) {
 			path := tempPath(t)
 			draft := filepath.Join(filepath.Dir(path), ".fifo.new")
 			ipctest.Must(t, tt.make(draft))
-			before := lstat(t, draft)
-			_, err := fifo.Create(context.Background(), path, fifo.Options{})
-			ipctest.Want(t, err, tt.want)
-			if err == nil || !strings.Contains(err.Error(), draft) {
-				t.Errorf("error %v does not name %s", err, draft)
-			}
-			if lstat(t, draft) != before {
-				t.Error("it has changed")
-			}
-			expectNames(t, filepath.Dir(path), ".fifo.new")
+			_ = expectRefusal(t, path, draft, tt.want)
 		})
 	}
 }
@@ -323,12 +307,8 @@ func TestWriterAtAReplacedFIFOKnowsWhatIsLost(t *testing.T) {
 	f := ipctest.FIFO(t, path)
 	_, err := w.Write([]byte("three"))
 	ipctest.Want(t, err, unix.EPIPE)
-	if n, err := w.Unread(); n != 2 || err != nil {
-		t.Errorf("Unread: %d, %v; want 2", n, err)
-	}
-	if n, err := f.Pending(); n != 0 || err != nil {
-		t.Errorf("Pending of the new FIFO: %d, %v; want 0", n, err)
-	}
+	expectCount(t, w.Unread, 2)
+	expectCount(t, f.Pending, 0)
 }
 
 func TestLiveServerIsNamedAndLeftAlone(t *testing.T) {
@@ -336,19 +316,13 @@ func TestLiveServerIsNamedAndLeftAlone(t *testing.T) {
 	path := tempPath(t)
 	server := ipctest.Run(t, "serve", path)
 	server.Expect("serving, replaced: false")
-	before := lstat(t, path)
-
-	_, err := fifo.Create(context.Background(), path, fifo.Options{})
-	ipctest.Want(t, err, unix.EADDRINUSE)
+	err := expectRefusal(t, path, path, unix.EADDRINUSE)
 	var live *fifo.LiveError
 	if !errors.As(err, &live) || !slices.Equal(live.PIDs, []int{server.PID()}) || live.Path != path {
 		t.Errorf("error is %#v, want one with pid %d", live, server.PID())
 	}
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprint(server.PID())) {
 		t.Errorf("error %v does not name pid %d", err, server.PID())
-	}
-	if lstat(t, path) != before {
-		t.Error("the FIFO has changed")
 	}
 	server.Ends()
 	ipctest.FIFO(t, path)
@@ -369,14 +343,8 @@ func TestServerOfThisProcessIsLive(t *testing.T) {
 // A server that blocks in open(2) has no descriptor yet that /proc could show.
 func TestForeignServerThatBlocksInOpenIsLive(t *testing.T) {
 	t.Parallel()
-	path := tempPath(t)
-	ipctest.Mkfifo(t, path)
-	server := ipctest.Run(t, "raw reader", path)
-	server.Expect("opening")
-	ipctest.Eventually(t, "the server blocks in open(2)", func() bool { return ipctest.ThreadsIn(server.PID(), unix.SYS_OPENAT) == 1 })
-	_, err := fifo.Create(context.Background(), path, fifo.Options{})
-	ipctest.Want(t, err, unix.EADDRINUSE)
-	expectNames(t, filepath.Dir(path), "fifo")
+	path, _ := blockedInOpen(t, "raw reader")
+	_ = expectRefusal(t, path, path, unix.EADDRINUSE)
 }
 
 // Of those who start at once, one makes the FIFO and the others find it served.
@@ -538,13 +506,10 @@ func TestFIFOIsMadeInTheFolderThatIsLocked(t *testing.T) {
 				t.Chdir(dir)
 				path = "fifo"
 			}
-			type made struct {
-				f   *fifo.FIFO
-				err error
-			}
-			result := ipctest.Go(func() made {
-				f, err := fifo.Create(context.Background(), path, fifo.Options{})
-				return made{f, err}
+			var f *fifo.FIFO
+			result := ipctest.Go(func() (err error) {
+				f, err = fifo.Create(context.Background(), path, fifo.Options{})
+				return err
 			})
 			ipctest.Eventually(t, "Create waits for the folder", func() bool { return ipctest.ThreadsIn(os.Getpid(), unix.SYS_FLOCK) > 0 })
 			empty, full := other, dir
@@ -556,19 +521,14 @@ func TestFIFOIsMadeInTheFolderThatIsLocked(t *testing.T) {
 				empty, full = dir, other
 			}
 			unlock()
-			m := ipctest.Within(t, result)
-			if m.err != nil {
-				t.Fatal(m.err)
-			}
-			if !m.f.Replaced() {
+			ipctest.Must(t, ipctest.Within(t, result))
+			if !f.Replaced() {
 				t.Error("Replaced is false")
 			}
 			expectNames(t, full, "fifo")
 			expectNames(t, empty)
 			ipctest.Want(t, fifo.Live(filepath.Join(full, "fifo")), unix.EADDRINUSE)
-			if err := m.f.Remove(); err != nil {
-				t.Error(err)
-			}
+			ipctest.Must(t, f.Remove())
 			expectNames(t, full)
 		})
 	}
@@ -581,10 +541,7 @@ func TestUnlinkLeavesThePipe(t *testing.T) {
 	w := ipctest.Writer(t, path)
 	ipctest.Must(t, f.Unlink())
 	send(t, w, "still there")
-	buf := make([]byte, fifo.Atomic)
-	if n, err := f.TryRead(buf); string(buf[:n]) != "still there" || err != nil {
-		t.Errorf("TryRead: %q, %v", buf[:n], err)
-	}
+	expectMessages(t, f.TryRead, "still there")
 	_, err := fifo.OpenWriter(context.Background(), path, fifo.NoWait)
 	ipctest.Want(t, err, unix.ENOENT)
 }
@@ -607,7 +564,7 @@ func TestEveryReaderOfTheFIFOOpensThePipeNotTheName(t *testing.T) {
 	send(t, w, "one")
 	ipctest.Must(t, f.KeepOpen())
 	r := ipctest.Reader(t, f)
-	expectMessages(t, r, "one")
+	expectMessages(t, r.Read, "one")
 }
 
 // lstat returns what tells files apart.
@@ -621,9 +578,7 @@ func lstat(tb testing.TB, path string) [3]uint64 {
 func names(tb testing.TB, dir string) (names []string) {
 	tb.Helper()
 	entries, err := os.ReadDir(dir)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	ipctest.Must(tb, err)
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}

@@ -129,11 +129,7 @@ func TestLookingDisturbsNobodyWhoWaits(t *testing.T) {
 	})
 	t.Run("client, blocked in open(2) at a FIFO whose server has died", func(t *testing.T) {
 		t.Parallel()
-		path := tempPath(t)
-		ipctest.Mkfifo(t, path)
-		c := ipctest.Run(t, "raw writer", path)
-		c.Expect("opening")
-		ipctest.Eventually(t, "the client blocks in open(2)", func() bool { return ipctest.ThreadsIn(c.PID(), unix.SYS_OPENAT) == 1 })
+		path, c := blockedInOpen(t, "raw writer")
 		for range 20 {
 			ipctest.Must(t, fifo.Live(path))
 		}

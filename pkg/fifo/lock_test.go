@@ -58,9 +58,7 @@ func TestContextAndCloseEndTheWaitForTheLock(t *testing.T) {
 			ipctest.Must(t, first.Lock())
 			ctx, cancel := context.WithCancelCause(context.Background())
 			second, err := fifo.OpenWriter(ctx, f.Path(), fifo.NoWait)
-			if err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Must(t, err)
 			defer second.Close()
 			waiting := ipctest.Blocked(t, second.Lock, ipctest.InPoll...)
 			if end == "Close" {
@@ -84,9 +82,7 @@ func TestNoLockIsTakenUnderAContextThatIsDone(t *testing.T) {
 	reason := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(context.Background())
 	second, err := fifo.OpenWriter(ctx, f.Path(), fifo.NoWait)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, err)
 	defer second.Close()
 	ipctest.Must(t, first.Lock())
 	cancel(reason)
@@ -143,7 +139,7 @@ func TestReadySaysIfThereIsRoom(t *testing.T) {
 		if ready, err := w.Ready(); ready || err != nil {
 			t.Errorf("Ready: %v, %v; want none", ready, err)
 		}
-		expectMessages(t, r, "x")
+		expectMessages(t, r.Read, "x")
 	}
 	ipctest.Must(t, errors.Join(r.Close(), f.Remove()))
 	_, err := w.Ready()

@@ -48,6 +48,18 @@ func lockFolder(tb testing.TB, path string) (unlock func()) {
 	}
 }
 
+// blockedInOpen starts a role at a FIFO that nobody serves, and returns when it blocks in
+// open(2).
+func blockedInOpen(t *testing.T, role string) (path string, c *ipctest.Child) {
+	t.Helper()
+	path = tempPath(t)
+	ipctest.Mkfifo(t, path)
+	c = ipctest.Run(t, role, path)
+	c.Expect("opening")
+	ipctest.Eventually(t, "the child blocks in open(2)", func() bool { return ipctest.ThreadsIn(c.PID(), unix.SYS_OPENAT) == 1 })
+	return path, c
+}
+
 // send writes messages, each a text.
 func send(tb testing.TB, w *fifo.Writer, texts ...string) {
 	tb.Helper()
@@ -62,9 +74,7 @@ func send(tb testing.TB, w *fifo.Writer, texts ...string) {
 func descriptors(tb testing.TB) string {
 	tb.Helper()
 	fds, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		tb.Fatal(err)
-	}
+	ipctest.Must(tb, err)
 	var b strings.Builder
 	for _, fd := range fds {
 		// The one that lists has gone by now.

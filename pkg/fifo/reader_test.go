@@ -71,7 +71,7 @@ func TestOpenReaderReturnsWhenAWriterHasCome(t *testing.T) {
 				ipctest.Must(t, ipctest.Within(t, waiting))
 				defer r.Close()
 				if tt.reads != "" {
-					expectMessages(t, r, tt.reads)
+					expectMessages(t, r.Read, tt.reads)
 				}
 			})
 		}
@@ -80,15 +80,9 @@ func TestOpenReaderReturnsWhenAWriterHasCome(t *testing.T) {
 
 func TestOpenReaderMeetsAWriterThatBlocksInOpen(t *testing.T) {
 	t.Parallel()
-	path := tempPath(t)
-	ipctest.Mkfifo(t, path)
-	c := ipctest.Run(t, "raw writer", path)
-	c.Expect("opening")
-	ipctest.Eventually(t, "the writer blocks in open(2)", func() bool { return ipctest.ThreadsIn(c.PID(), unix.SYS_OPENAT) == 1 })
+	path, c := blockedInOpen(t, "raw writer")
 	r, err := fifo.OpenReader(context.Background(), path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, err)
 	defer r.Close()
 	c.Expect("open")
 }
@@ -113,9 +107,7 @@ func TestOpenReaderDoesNotReturnForOthers(t *testing.T) {
 	}, ipctest.InPoll...)
 	for range 10 {
 		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, err)
 		unix.Close(fd)
 		ipctest.Must(t, os.Chmod(path, 0o640))
 		ipctest.Want(t, fifo.Live(path), unix.EADDRINUSE)
@@ -173,9 +165,7 @@ func TestContextAndCloseEndEveryWaitOfAReader(t *testing.T) {
 				ipctest.Writer(t, path)
 				ctx, cancel := context.WithCancelCause(context.Background())
 				r, err := f.OpenReader(ctx)
-				if err != nil {
-					t.Fatal(err)
-				}
+				ipctest.Must(t, err)
 				waiting := ipctest.Blocked(t, func() error { return wait(r) }, ipctest.InPoll...)
 				if end == "Close" {
 					r.Close()
@@ -199,13 +189,11 @@ func TestWhatIsLeftCanBeReadWhenTheContextIsDone(t *testing.T) {
 	w := ipctest.Writer(t, path)
 	ctx, cancel := context.WithCancel(context.Background())
 	r, err := f.OpenReader(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, err)
 	defer r.Close()
 	send(t, w, "one", "two")
 	cancel()
-	expectMessages(t, r, "one", "two")
+	expectMessages(t, r.Read, "one", "two")
 	_, err = r.Read(make([]byte, fifo.Atomic))
 	ipctest.Want(t, err, context.Canceled)
 }
@@ -256,7 +244,7 @@ func TestReadNeedsRoomForAMessage(t *testing.T) {
 		_, err = f.TryRead(make([]byte, size))
 		ipctest.Want(t, err, unix.EINVAL)
 	}
-	expectMessages(t, r, "whole")
+	expectMessages(t, r.Read, "whole")
 }
 
 // Claim 7: the end comes when every writer has closed, after what is left.
@@ -268,23 +256,23 @@ func TestEndOfFileComesWhenEveryWriterHasClosed(t *testing.T) {
 	third := ipctest.Run(t, "write", path, "3")
 	third.Expect("opening", "open")
 	r := ipctest.Reader(t, f)
-	expectMessages(t, r, "3")
+	expectMessages(t, r.Read, "3")
 
 	send(t, first, "1")
 	first.Close()
 	third.Kill() // a writer that dies has closed too
-	expectMessages(t, r, "1")
+	expectMessages(t, r.Read, "1")
 	ipctest.Want(t, readNow(f), unix.EAGAIN)
 	send(t, second, "2")
 	second.Close()
-	expectMessages(t, r, "2")
+	expectMessages(t, r.Read, "2")
 	expectEOF(t, r)
 	expectEOF(t, r) // and again
 	ipctest.Want(t, r.Await(), io.EOF)
 
 	// Not for ever.
 	send(t, ipctest.Writer(t, path), "4")
-	expectMessages(t, r, "4")
+	expectMessages(t, r.Read, "4")
 }
 
 func readNow(f *fifo.FIFO) error {
@@ -304,7 +292,7 @@ func TestKeepOpenKeepsTheEndOfFileAway(t *testing.T) {
 		w := ipctest.Writer(t, path)
 		send(t, w, fmt.Sprint(i))
 		w.Close()
-		expectMessages(t, r, fmt.Sprint(i))
+		expectMessages(t, r.Read, fmt.Sprint(i))
 		ipctest.Want(t, readNow(f), unix.EAGAIN)
 	}
 }
@@ -315,13 +303,11 @@ func TestAwaitTakesNothing(t *testing.T) {
 	waiting := ipctest.Blocked(t, r.Await, ipctest.InPoll...)
 	send(t, w, "hello")
 	ipctest.Must(t, ipctest.Within(t, waiting))
-	if n, err := r.Pending(); n != len("hello") || err != nil {
-		t.Errorf("Pending: %d, %v", n, err)
-	}
+	expectCount(t, r.Pending, len("hello"))
 	if err := r.Await(); err != nil {
 		t.Error(err)
 	}
-	expectMessages(t, r, "hello")
+	expectMessages(t, r.Read, "hello")
 }
 
 // Claim 34 and the article's reader: 1023 bytes, from a packet of 4.
@@ -332,9 +318,7 @@ func TestRawReaderGetsMessages(t *testing.T) {
 	c := ipctest.Run(t, "raw reader", path)
 	c.Expect("opening")
 	w, err := fifo.OpenWriter(context.Background(), path, fifo.WaitReader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, err)
 	c.Expect("open")
 	send(t, w, "abc\n", "def", strings.Repeat("x", 1500), "ghi")
 	w.Close()
@@ -350,7 +334,7 @@ func TestRawWriterIsReadAsAStream(t *testing.T) {
 	c.Expect("opening", "open")
 	c.Ends()
 	r := ipctest.Reader(t, f)
-	expectMessages(t, r, "onetwothree")
+	expectMessages(t, r.Read, "onetwothree")
 	expectEOF(t, r)
 }
 
@@ -361,7 +345,7 @@ func TestReaderKeepsReadingWhenAWriterIsKilled(t *testing.T) {
 	c := ipctest.Run(t, "write", path, "last words")
 	c.Expect("opening", "open")
 	r := ipctest.Reader(t, f)
-	expectMessages(t, r, "last words")
+	expectMessages(t, r.Read, "last words")
 	waiting := ipctest.Go(r.Await)
 	c.Kill()
 	ipctest.Want(t, ipctest.Within(t, waiting), io.EOF)
@@ -445,13 +429,22 @@ func TestReadDoesNotAllocate(t *testing.T) {
 	})
 }
 
-func expectMessages(t *testing.T, r *fifo.Reader, texts ...string) {
+// expectMessages checks what a Read, or a TryRead, returns.
+func expectMessages(t *testing.T, read func(buf []byte) (int, error), texts ...string) {
 	t.Helper()
 	buf := make([]byte, fifo.Atomic)
 	for _, text := range texts {
-		if n, err := r.Read(buf); string(buf[:n]) != text || err != nil {
+		if n, err := read(buf); string(buf[:n]) != text || err != nil {
 			t.Fatalf("Read: %d bytes %.40q, %v; want %d bytes %.40q", n, buf[:n], err, len(text), text)
 		}
+	}
+}
+
+// expectCount checks what a Pending, or an Unread, returns.
+func expectCount(t *testing.T, count func() (int, error), want int) {
+	t.Helper()
+	if n, err := count(); n != want || err != nil {
+		t.Errorf("counted %d, %v; want %d", n, err, want)
 	}
 }
 

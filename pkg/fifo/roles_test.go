@@ -97,7 +97,15 @@ func mode(args []string) error {
 
 // read opens the FIFO and prints its messages, quoted.
 func read(args []string) error {
-	r, err := fifo.OpenReader(context.Background(), args[0])
+	return forEach(args[0], func(text []byte) { fmt.Printf("%q\n", text) })
+}
+
+// drain opens the FIFO and reads to the end of file.
+func drain(args []string) error { return forEach(args[0], func([]byte) {}) }
+
+// forEach opens the FIFO for reading, and calls do with each message.
+func forEach(path string, do func(text []byte)) error {
+	r, err := fifo.OpenReader(context.Background(), path)
 	if err != nil {
 		return err
 	}
@@ -112,7 +120,7 @@ func read(args []string) error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("%q\n", buf[:n])
+		do(buf[:n])
 	}
 }
 
@@ -241,8 +249,7 @@ func shared(args []string) error {
 			fmt.Fprintln(out, "end of file")
 			return nil
 		case err != nil:
-			fmt.Fprintln(out, "error:", err)
-			return nil
+			return err
 		case args[1] == "quote":
 			fmt.Fprintf(out, "%q\n", text)
 		default:
@@ -271,23 +278,6 @@ func sigpipe(args []string) error {
 	_, err = w.Write([]byte("in vain"))
 	fmt.Println("EPIPE:", errors.Is(err, unix.EPIPE))
 	return nil
-}
-
-// drain reads to the end of file.
-func drain(args []string) error {
-	r, err := fifo.OpenReader(context.Background(), args[0])
-	if err != nil {
-		return err
-	}
-	fmt.Println("open")
-	for buf := make([]byte, fifo.Atomic); err == nil; {
-		_, err = r.Read(buf)
-	}
-	if errors.Is(err, io.EOF) {
-		fmt.Println("end of file")
-		return nil
-	}
-	return err
 }
 
 // echo sends back over the FIFO args[1] what comes from args[0].

@@ -23,18 +23,12 @@ import (
 func sharedReader(t *testing.T, f *fifo.FIFO) *fifo.SharedReader {
 	t.Helper()
 	file, word, err := f.Shared()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, err)
 	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	file.Close()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, err)
 	r, err := fifo.NewSharedReader(fd, word)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, err)
 	t.Cleanup(r.Close)
 	return r
 }
@@ -43,9 +37,7 @@ func sharedReader(t *testing.T, f *fifo.FIFO) *fifo.SharedReader {
 func startReaders(t *testing.T, f *fifo.FIFO, n int, say string) (readers []*ipctest.Child) {
 	t.Helper()
 	file, word, err := f.Shared()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, err)
 	defer file.Close()
 	for range n {
 		cmd := fork.Command("shared", word, say)
@@ -166,9 +158,7 @@ func TestMarkIsFoundBehindAStream(t *testing.T) {
 			if _, err := unix.Write(fd, []byte("late")); err != nil {
 				t.Fatal(err)
 			}
-			if n, err := f.Pending(); n != 2 || err != nil {
-				t.Errorf("Pending: %d, %v; want 2", n, err)
-			}
+			expectCount(t, f.Pending, 2)
 			expectNext(t, r, stream)
 			_, err := r.Next()
 			ipctest.Want(t, err, fifo.ErrStopped)
@@ -185,10 +175,7 @@ func TestStopReadersWaitsWhileTheFIFOIsFull(t *testing.T) {
 	sent := fill(t, w)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	stopping := ipctest.Blocked(t, func() error { return f.StopReaders(ctx, 2) }, ipctest.InPoll...)
-	buf := make([]byte, fifo.Atomic)
-	if _, err := f.TryRead(buf); err != nil { // makes room for one
-		t.Fatal(err)
-	}
+	ipctest.Must(t, readNow(f)) // makes room for one
 	ipctest.Eventually(t, "one mark is written", func() bool {
 		n, err := w.Unread() // where it counts as messages, by its bytes
 		return err != nil || n > sent-1
@@ -197,13 +184,9 @@ func TestStopReadersWaitsWhileTheFIFOIsFull(t *testing.T) {
 	ipctest.Want(t, ipctest.Within(t, stopping), reason)
 
 	// The mark is no message.
-	if n, err := f.Pending(); n != sent-1 || err != nil {
-		t.Errorf("Pending: %d, %v; want %d", n, err, sent-1)
-	}
+	expectCount(t, f.Pending, sent-1)
 	for i := 1; i < sent; i++ {
-		if n, err := f.TryRead(buf); string(buf[:n]) != fmt.Sprint(i) || err != nil {
-			t.Fatalf("TryRead: %q, %v; want %d", buf[:n], err, i)
-		}
+		expectMessages(t, f.TryRead, fmt.Sprint(i))
 	}
 	ipctest.Want(t, readNow(f), unix.EAGAIN)
 }
@@ -211,15 +194,9 @@ func TestStopReadersWaitsWhileTheFIFOIsFull(t *testing.T) {
 func TestPendingCountsMessagesAndTakesNothing(t *testing.T) {
 	t.Parallel()
 	f := ipctest.FIFO(t, tempPath(t))
-	expectPending := func(want int) {
-		t.Helper()
-		if n, err := f.Pending(); n != want || err != nil {
-			t.Errorf("Pending: %d, %v; want %d", n, err, want)
-		}
-	}
-	expectPending(0)
+	expectCount(t, f.Pending, 0)
 	w := ipctest.Writer(t, f.Path())
-	expectPending(0)
+	expectCount(t, f.Pending, 0)
 	if _, err := f.SetCapacity(1 << 20); err != nil {
 		t.Fatal(err)
 	}
@@ -228,17 +205,15 @@ func TestPendingCountsMessagesAndTakesNothing(t *testing.T) {
 		t.Errorf("a pipe of 1 MiB holds %d packets, want 256", sent)
 	}
 	for range 2 {
-		expectPending(sent)
+		expectCount(t, f.Pending, sent)
 	}
-	if n, err := w.Unread(); n != sent || err != nil {
-		t.Errorf("Unread: %d, %v; want %d", n, err, sent)
-	}
+	expectCount(t, w.Unread, sent)
 	w.Close()
 	for n := sent; n > 0; n-- {
-		expectPending(n)
+		expectCount(t, f.Pending, n)
 		ipctest.Must(t, readNow(f))
 	}
-	expectPending(0)
+	expectCount(t, f.Pending, 0)
 	ipctest.Want(t, readNow(f), io.EOF)
 }
 
@@ -283,18 +258,14 @@ func TestStopOneStopsAReaderThatIsAsleep(t *testing.T) {
 	ipctest.Must(t, r.StopOne(t.Context()))
 	send(t, w, "behind")
 	ipctest.Want(t, ipctest.Within(t, stopped), fifo.ErrStopped)
-	if n, err := w.Unread(); n != 1 || err != nil {
-		t.Errorf("%d messages are left, %v, want 1", n, err)
-	}
+	expectCount(t, w.Unread, 1)
 }
 
 func TestSetBuffer(t *testing.T) {
 	f, _, w := pair(t)
 	r := sharedReader(t, f)
 	capacity, err := f.Capacity()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, err)
 	ipctest.Want(t, r.SetBuffer(make([]byte, capacity+fifo.Atomic-1)), unix.EINVAL)
 	buf := make([]byte, capacity+fifo.Atomic)
 	ipctest.Must(t, r.SetBuffer(buf))
@@ -331,9 +302,7 @@ func TestNothingComesAfterShut(t *testing.T) {
 			}
 		}
 		left, err := f.Shut()
-		if err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, err)
 		if n := ipctest.Within(t, written); read+left != n {
 			t.Fatalf("of %d messages, %d were read, and %d are said to be left", n, read, left)
 		}
@@ -360,20 +329,11 @@ func TestErrorsOfASharedReaderNameTheFIFO(t *testing.T) {
 	t.Parallel()
 	f := ipctest.FIFO(t, tempPath(t))
 	file, word, err := f.Shared()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, err)
 	defer file.Close()
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer null.Close()
-	_, noPipe := fifo.NewSharedReader(int(null.Fd()), word)
+	_, noPipe := fifo.NewSharedReader(ipctest.Open(t, os.DevNull, unix.O_RDONLY), word)
 	r, err := fifo.NewSharedReader(int(file.Fd()), word)
-	if err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, err)
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
 	errs := map[string]error{
@@ -412,20 +372,13 @@ func TestNewSharedReaderRefusesWhatSharedHasNotReturned(t *testing.T) {
 	t.Parallel()
 	f := ipctest.FIFO(t, tempPath(t))
 	file, word, err := f.Shared()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, err)
 	defer file.Close()
 	for _, bad := range []string{"", "00", word[1:], word + "00", strings.Repeat("x", len(word))} {
 		_, err := fifo.NewSharedReader(int(file.Fd()), bad)
 		ipctest.Want(t, err, unix.EINVAL)
 	}
-	null, err := os.Open("/dev/null")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer null.Close()
-	_, err = fifo.NewSharedReader(int(null.Fd()), word)
+	_, err = fifo.NewSharedReader(ipctest.Open(t, os.DevNull, unix.O_RDONLY), word)
 	ipctest.Want(t, err, unix.EBADF) // says fcntl(2) of what is no pipe
 }
 
@@ -471,14 +424,10 @@ func TestTwoOpensAreTwoDescriptionsOfOneInode(t *testing.T) {
 		t.Errorf("%d bytes in %d blocks on disk", named.Size, named.Blocks)
 	}
 	file, _, err := f.Shared()
-	if err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, err)
 	defer file.Close()
 	inherited, err := unix.Dup(int(file.Fd()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	ipctest.Must(t, err)
 	defer unix.Close(inherited)
 	same := func(a, b int) bool { return ipctest.SameDescription(t, a, os.Getpid(), b) }
 	if !same(int(file.Fd()), inherited) {

@@ -40,9 +40,7 @@ func TestWhoeverHoldsThePipeDoesNotHoldTheProgram(t *testing.T) {
 		t.Run(name, func(t *testing.T) { // not parallel: the program is held, where this fails
 			path := tempPath(t)
 			f, err := fifo.Create(context.Background(), path, fifo.Options{Mode: tt.mode})
-			if err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Must(t, err)
 			defer f.Remove()
 			w := ipctest.Writer(t, path)
 			r := ipctest.Reader(t, f)

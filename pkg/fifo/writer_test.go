@@ -72,56 +72,33 @@ type opened struct {
 func writerOf(t *testing.T, result <-chan opened) *fifo.Writer {
 	t.Helper()
 	o := ipctest.Within(t, result)
-	if o.err != nil {
-		t.Fatal(o.err)
-	}
+	ipctest.Must(t, o.err)
 	t.Cleanup(func() { o.w.Close() })
 	return o.w
 }
 
 func TestOpenWriterWaitsForAReader(t *testing.T) {
 	ways := map[string]struct {
-		comes func(t *testing.T, path string)
 		from  fifo.Wait // the least of waits that this takes
+		comes func(t *testing.T, path string)
 	}{
-		"a server that replaces the FIFO": {
-			comes: func(t *testing.T, path string) { ipctest.FIFO(t, path) },
-			from:  fifo.WaitReader,
-		},
-		"a server that blocks in open(2)": {
-			comes: func(t *testing.T, path string) {
-				c := ipctest.Run(t, "raw reader", path)
-				c.Expect("opening", "open")
-			},
-			from: fifo.WaitReader,
-		},
-		"a reader that does not block": {
-			comes: func(t *testing.T, path string) { ipctest.Open(t, path, unix.O_RDONLY|unix.O_NONBLOCK) },
-			from:  fifo.WaitReader,
-		},
-		"a reader of this package": {
-			comes: func(t *testing.T, path string) {
-				c := ipctest.Run(t, "read", path)
-				c.Expect("open")
-			},
-			from: fifo.WaitReader,
-		},
-		"another FIFO, moved into place": {
-			comes: func(t *testing.T, path string) {
-				ipctest.FIFO(t, path+".other")
-				ipctest.Must(t, os.Rename(path+".other", path))
-			},
-			from: fifo.WaitReader,
-		},
-		"removal, and a server later": {
-			comes: func(t *testing.T, path string) {
-				for range 3 {
-					ipctest.Must(t, errors.Join(os.Remove(path), unix.Mkfifo(path, 0o600)))
-				}
-				ipctest.FIFO(t, path)
-			},
-			from: fifo.WaitPath,
-		},
+		"a server that replaces the FIFO": {fifo.WaitReader, func(t *testing.T, path string) { ipctest.FIFO(t, path) }},
+		"a server that blocks in open(2)": {fifo.WaitReader, func(t *testing.T, path string) {
+			ipctest.Run(t, "raw reader", path).Expect("opening", "open")
+		}},
+		"a reader that does not block": {fifo.WaitReader, func(t *testing.T, path string) {
+			ipctest.Open(t, path, unix.O_RDONLY|unix.O_NONBLOCK)
+		}},
+		"a reader of this package": {fifo.WaitReader, func(t *testing.T, path string) {
+			ipctest.Run(t, "read", path).Expect("open")
+		}},
+		"another FIFO, moved into place": {fifo.WaitReader, moveIntoPlace},
+		"removal, and a server later": {fifo.WaitPath, func(t *testing.T, path string) {
+			for range 3 {
+				ipctest.Must(t, errors.Join(os.Remove(path), unix.Mkfifo(path, 0o600)))
+			}
+			ipctest.FIFO(t, path)
+		}},
 	}
 	for name, way := range ways {
 		for _, wait := range []fifo.Wait{fifo.WaitReader, fifo.WaitPath} {
@@ -139,13 +116,17 @@ func TestOpenWriterWaitsForAReader(t *testing.T) {
 	}
 }
 
+// moveIntoPlace has a server make its FIFO elsewhere, and rename it.
+func moveIntoPlace(t *testing.T, path string) {
+	t.Helper()
+	ipctest.FIFO(t, path+".other")
+	ipctest.Must(t, os.Rename(path+".other", path))
+}
+
 func TestOpenWriterWaitsForThePath(t *testing.T) {
 	ways := map[string]func(t *testing.T, path string){
-		"the FIFO is made": func(t *testing.T, path string) { ipctest.FIFO(t, path) },
-		"it is moved into place": func(t *testing.T, path string) {
-			ipctest.FIFO(t, path+".other")
-			ipctest.Must(t, os.Rename(path+".other", path))
-		},
+		"the FIFO is made":       func(t *testing.T, path string) { ipctest.FIFO(t, path) },
+		"it is moved into place": moveIntoPlace,
 		"it comes, goes, and comes with a server": func(t *testing.T, path string) {
 			for range 3 {
 				ipctest.Must(t, errors.Join(unix.Mkfifo(path, 0o600), os.Remove(path)))
@@ -262,9 +243,7 @@ func TestReaderThatOnlyGivesUpIsNotTheOneWaitedFor(t *testing.T) {
 			}
 			unlock := lockFolder(t, path)
 			both, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Must(t, err)
 			if early {
 				result = open(context.Background(), path, fifo.WaitReader)
 			}
@@ -313,10 +292,7 @@ func TestWaiterIsNotFooledByOthersThatGiveUp(t *testing.T) {
 	writer := writerOf(t, steady)
 	process.Expect("open")
 	send(t, writer, "hello")
-	buf := make([]byte, fifo.Atomic)
-	if n, err := f.TryRead(buf); string(buf[:n]) != "hello" || err != nil {
-		t.Errorf("TryRead: %q, %v", buf[:n], err)
-	}
+	expectMessages(t, f.TryRead, "hello")
 }
 
 // Whoever finds the FIFO finds it with its mode, also between mkfifo(3), whose
@@ -328,9 +304,7 @@ func TestWaiterOfAnotherUserNeverMeetsAHalfMadeFIFO(t *testing.T) {
 		c := runAsNobody(t, "write", path)
 		c.Expect("opening")
 		f, err := fifo.Create(context.Background(), path, fifo.Options{Mode: 0o666})
-		if err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, err)
 		c.Expect("open")
 		ipctest.Must(t, f.Remove())
 	}
@@ -342,17 +316,15 @@ func TestMessagesOfEverySizeArriveWhole(t *testing.T) {
 	for _, size := range []int{1, 2, 1023, 1024, 4095, 4096} {
 		text := strings.Repeat("x", size-1) + "."
 		send(t, w, text, text)
-		expectMessages(t, r, text, text)
+		expectMessages(t, r.Read, text, text)
 	}
 	for size, target := range map[int]error{0: unix.EINVAL, 4097: unix.EMSGSIZE, 1 << 20: unix.EMSGSIZE} {
 		_, err := w.Write(make([]byte, size))
 		ipctest.Want(t, err, target)
 	}
-	if n, err := r.Pending(); n != 0 || err != nil {
-		t.Errorf("of the messages refused, %d bytes are in the FIFO (%v)", n, err)
-	}
+	expectCount(t, r.Pending, 0)
 	send(t, w, "\x00", "\n", "\xff\xfe", "\r\n")
-	expectMessages(t, r, "\x00", "\n", "\xff\xfe", "\r\n")
+	expectMessages(t, r.Read, "\x00", "\n", "\xff\xfe", "\r\n")
 }
 
 // Claim 6: in packet mode a pipe is full with 16 packets, however short.
@@ -364,12 +336,12 @@ func TestWriteBlocksWhenTheFIFOIsFull(t *testing.T) {
 		_, err := w.Write([]byte("last"))
 		return err
 	}, ipctest.InPoll...)
-	expectMessages(t, r, "0")
+	expectMessages(t, r.Read, "0")
 	ipctest.Must(t, ipctest.Within(t, waiting))
 	for i := 1; i < slots; i++ {
-		expectMessages(t, r, fmt.Sprint(i))
+		expectMessages(t, r.Read, fmt.Sprint(i))
 	}
-	expectMessages(t, r, "last")
+	expectMessages(t, r.Read, "last")
 }
 
 // fill writes messages, 0 and so on, until there is no room, and returns how
@@ -378,9 +350,7 @@ func fill(t *testing.T, w *fifo.Writer) int {
 	t.Helper()
 	for n := 0; ; n++ {
 		room, err := w.Ready()
-		if err != nil {
-			t.Fatal(err)
-		}
+		ipctest.Must(t, err)
 		if !room {
 			return n
 		}
@@ -411,9 +381,7 @@ func TestContextCloseAndThePeersLeavingEndEveryWaitOfAWriter(t *testing.T) {
 				ctx, cancel := context.WithCancelCause(context.Background())
 				defer cancel(nil)
 				w, err := fifo.OpenWriter(ctx, path, fifo.NoWait)
-				if err != nil {
-					t.Fatal(err)
-				}
+				ipctest.Must(t, err)
 				defer w.Close()
 				sent := fill(t, w)
 				waiting := ipctest.Blocked(t, func() error { return wait(w) }, ipctest.InPoll...)
@@ -429,9 +397,7 @@ func TestContextCloseAndThePeersLeavingEndEveryWaitOfAWriter(t *testing.T) {
 				if end == "Close" {
 					return
 				}
-				if n, err := w.Unread(); n != sent || err != nil {
-					t.Errorf("Unread: %d, %v; want %d", n, err, sent)
-				}
+				expectCount(t, w.Unread, sent)
 				if w.PeerGone() != (end == "the peer") {
 					t.Errorf("PeerGone: %v", w.PeerGone())
 				}
@@ -471,13 +437,11 @@ func TestUnreadIsExactAfterTheReadersDeath(t *testing.T) {
 			for i := range tt.read + tt.left {
 				send(t, w, strings.Repeat("x", tt.sizes(i)))
 				if i < tt.read {
-					expectMessages(t, r, strings.Repeat("x", tt.sizes(i)))
+					expectMessages(t, r.Read, strings.Repeat("x", tt.sizes(i)))
 				}
 			}
 			for range 2 { // alive or dead
-				if n, err := w.Unread(); n != tt.left || err != nil {
-					t.Errorf("Unread: %d, %v; want %d", n, err, tt.left)
-				}
+				expectCount(t, w.Unread, tt.left)
 				ipctest.Must(t, errors.Join(f.Remove(), r.Close()))
 				_, err := w.Write(buf)
 				ipctest.Want(t, err, unix.EPIPE)
@@ -497,13 +461,11 @@ func TestUnreadIsAtMostThatWhereThereAreOtherWriters(t *testing.T) {
 	other := ipctest.Writer(t, f.Path())
 	send(t, w, "12", "12", "12")
 	send(t, other, "1234")
-	expectMessages(t, r, "12")
+	expectMessages(t, r.Read, "12")
 	if n, err := w.Unread(); n < 2 || n > 3 || err != nil {
 		t.Errorf("Unread: %d, %v; want 2 or 3", n, err)
 	}
-	if n, err := other.Unread(); n != 1 || err != nil {
-		t.Errorf("Unread of the other: %d, %v; want 1", n, err)
-	}
+	expectCount(t, other.Unread, 1)
 }
 
 func TestWriterLearnsThatTheServerWasKilled(t *testing.T) {
@@ -524,9 +486,7 @@ func TestWriterLearnsThatTheServerWasKilled(t *testing.T) {
 	if !w.PeerGone() {
 		t.Error("PeerGone is false")
 	}
-	if n, err := w.Unread(); n != 3 || err != nil {
-		t.Errorf("Unread: %d, %v; want 3", n, err)
-	}
+	expectCount(t, w.Unread, 3)
 }
 
 // Claim 8: SIGPIPE ends a process that has it by default. Go's runtime catches
