@@ -10,8 +10,7 @@ import (
 // served, even if many come at once.
 func TestHealthChecksDisturbNobody(t *testing.T) {
 	t.Parallel()
-	dir := suitetest.Dir(t)
-	s := startServer(t, dir)
+	dir, s := newServer(t)
 	s.Await("waiting for a client")
 	for range 5 {
 		var healthy, second []*suitetest.Process

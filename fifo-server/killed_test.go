@@ -20,8 +20,7 @@ func TestKilledServerIsReplaced(t *testing.T) {
 	for name, state := range serverStates {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := suitetest.Dir(t)
-			s := startServer(t, dir, state.args...)
+			dir, s := newServer(t, state.args...)
 			c := state.reach(t, dir, s)
 			s.Kill()
 			s.Exit(-1)
@@ -44,11 +43,7 @@ func TestKilledServerIsReplaced(t *testing.T) {
 func TestReaderOfAKilledServerPrintsWhatItHasTaken(t *testing.T) {
 	t.Parallel()
 	for range 5 {
-		dir := suitetest.Dir(t)
-		s := startServer(t, dir, "--readers", "1")
-		c := startClient(t, dir)
-		c.Send("one")
-		expectMessage(t, s, "one")
+		dir, s, c := newPair(t, "--readers", "1")
 		reader := awaitReaders(t, s, 1)[0]
 		suitetest.Stop(t, reader)
 		c.Send("two")
@@ -66,8 +61,7 @@ func TestReaderOfAKilledServerPrintsWhatItHasTaken(t *testing.T) {
 // Nothing interrupts a write(2) to a full pipe, but readers that block there end too.
 func TestReadersOfAKilledServerEndAlsoWhenStdoutIsFull(t *testing.T) {
 	t.Parallel()
-	dir := suitetest.Dir(t)
-	s, c := fillStdout(t, dir)
+	dir, s, c := fillStdout(t)
 	s.Kill()
 	s.Exit(-1) // waits for the readers too
 	c.Await("the server has gone: .*messages not delivered: ")
@@ -79,11 +73,7 @@ func TestReadersOfAKilledServerEndAlsoWhenStdoutIsFull(t *testing.T) {
 // A client that outlives its server counts what nobody has read.
 func TestClientCountsWhatAKilledServerHasNotRead(t *testing.T) {
 	t.Parallel()
-	dir := suitetest.Dir(t)
-	s := startServer(t, dir)
-	c := startClient(t, dir)
-	c.Send("one")
-	expectMessage(t, s, "one")
+	dir, s, c := newPair(t)
 	// The server is killed first, or it would replace its readers.
 	pids := append([]int{s.PID()}, awaitReaders(t, s, 3)...)
 	for _, pid := range pids {
@@ -129,11 +119,7 @@ func pendingIn(dir string) int {
 
 func TestKilledReaderIsReplaced(t *testing.T) {
 	t.Parallel()
-	dir := suitetest.Dir(t)
-	s := startServer(t, dir)
-	c := startClient(t, dir)
-	c.Send("one")
-	expectMessage(t, s, "one")
+	dir, s, c := newPair(t)
 	for range 3 {
 		victim := awaitReaders(t, s, 3)[0]
 		kill(t, victim, unix.SIGKILL)
@@ -155,8 +141,7 @@ func TestKilledReaderIsReplaced(t *testing.T) {
 // and exits with 1. The half line that the reader leaves does not join the next line.
 func TestLossWithAKilledReaderIsCounted(t *testing.T) {
 	t.Parallel()
-	dir := suitetest.Dir(t)
-	s, c := fillStdout(t, dir)
+	dir, s, c := fillStdout(t)
 	victim := awaitStuck(t, s, c)
 	kill(t, victim, unix.SIGKILL)
 	said := s.Await(fmt.Sprintf(`Warning .*a reader was killed messages_lost=\d+ pid=%d`, victim))
@@ -198,11 +183,7 @@ func TestLossWithAKilledReaderIsCounted(t *testing.T) {
 
 func TestKilledClientIsOneThatHasLeft(t *testing.T) {
 	t.Parallel()
-	dir := suitetest.Dir(t)
-	s := startServer(t, dir)
-	c := startClient(t, dir)
-	c.Send("last words")
-	expectMessage(t, s, "last words")
+	dir, s, c := newPair(t)
 	c.Kill()
 	s.Prints(eofLine, eofLine, eofLine)
 	s.Ends(0)

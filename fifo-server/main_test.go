@@ -36,6 +36,29 @@ func startServer(t *testing.T, dir string, args ...string) *suitetest.Process {
 	return suitetest.Start(t, dir, "fifo-server", args...)
 }
 
+// newServer starts a server in a folder of its own.
+func newServer(t *testing.T, args ...string) (dir string, server *suitetest.Process) {
+	t.Helper()
+	dir = suitetest.Dir(t)
+	return dir, startServer(t, dir, args...)
+}
+
+// newPair starts a server and a client. A first message has come through.
+func newPair(t *testing.T, args ...string) (dir string, server, client *suitetest.Process) {
+	t.Helper()
+	dir, server = newServer(t, args...)
+	return dir, server, connect(t, dir, server)
+}
+
+// connect starts a client whose first message the server has printed when it returns.
+func connect(t *testing.T, dir string, server *suitetest.Process) (client *suitetest.Process) {
+	t.Helper()
+	client = startClient(t, dir)
+	client.Send("hello")
+	expectMessage(t, server, "hello")
+	return client
+}
+
 // startClient starts a client that waits for its server.
 func startClient(t *testing.T, dir string, args ...string) *suitetest.Process {
 	t.Helper()

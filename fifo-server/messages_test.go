@@ -43,8 +43,7 @@ func TestLinesArriveByteForByte(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := suitetest.Dir(t)
-			s := startServer(t, dir, "--readers", "1")
+			dir, s := newServer(t, "--readers", "1")
 			c := startClient(t, dir)
 			go func() {
 				_, _ = io.WriteString(c.Stdin, tt.input)
@@ -69,8 +68,7 @@ func TestLinesArriveByteForByte(t *testing.T) {
 
 func TestLongArgumentIsRefused(t *testing.T) {
 	t.Parallel()
-	dir := suitetest.Dir(t)
-	s := startServer(t, dir, "--readers", "1")
+	dir, s := newServer(t, "--readers", "1")
 	c := startClient(t, dir, strings.Repeat("x", 5000), strings.Repeat("y", 4096))
 	c.Await("Error .*argument 1: 5000 bytes, at most 4096")
 	c.Ends(1)
@@ -93,8 +91,7 @@ func sendAll(p *suitetest.Process, lines []string) {
 // Of many lines that come fast, none is lost, repeated or inside another.
 func TestManyLinesArriveWholeAndOnce(t *testing.T) {
 	t.Parallel()
-	dir := suitetest.Dir(t)
-	s := startServer(t, dir, "--readers", "3")
+	dir, s := newServer(t, "--readers", "3")
 	c := startClient(t, dir)
 	lines := make([]string, 50_000)
 	for i := range lines {
@@ -110,8 +107,7 @@ func TestManyLinesArriveWholeAndOnce(t *testing.T) {
 
 func TestTwoClientsAtOnceAreServed(t *testing.T) {
 	t.Parallel()
-	dir := suitetest.Dir(t)
-	s := startServer(t, dir)
+	dir, s := newServer(t)
 	var clients [2]*suitetest.Process
 	for i := range clients {
 		clients[i] = startClient(t, dir)
@@ -138,8 +134,7 @@ func TestTwoClientsAtOnceAreServed(t *testing.T) {
 // The article's client opens the FIFO as a stream, without packets.
 func TestStreamWriterIsServed(t *testing.T) {
 	t.Parallel()
-	dir := suitetest.Dir(t)
-	s := startServer(t, dir, "--readers", "1")
+	dir, s := newServer(t, "--readers", "1")
 	s.Await("waiting for a client")
 	raw, err := os.OpenFile(filepath.Join(dir, contract.FIFOName), os.O_WRONLY, 0)
 	if err != nil {
@@ -157,8 +152,7 @@ func TestStreamWriterIsServed(t *testing.T) {
 // A reader prints as soon as no other message waits, so that a person sees each line.
 func TestServerPrintsAtOnce(t *testing.T) {
 	t.Parallel()
-	dir := suitetest.Dir(t)
-	s := startServer(t, dir, "--keep-alive")
+	dir, s := newServer(t, "--keep-alive")
 	c := startClient(t, dir)
 	for i := range 100 {
 		c.Send(fmt.Sprint(i))

@@ -30,9 +30,7 @@ var serverStates = map[string]struct {
 	},
 	"serving": {
 		reach: func(t *testing.T, dir string, s *suitetest.Process) *suitetest.Process {
-			c := startClient(t, dir)
-			c.Send("hello")
-			expectMessage(t, s, "hello")
+			c := connect(t, dir, s)
 			awaitReaders(t, s, 3)
 			return c
 		},
@@ -71,8 +69,7 @@ func TestSignalsEndTheServerInEveryState(t *testing.T) {
 		for _, sig := range signals {
 			t.Run(name+", "+unix.SignalName(sig), func(t *testing.T) {
 				t.Parallel()
-				dir := suitetest.Dir(t)
-				s := startServer(t, dir, state.args...)
+				dir, s := newServer(t, state.args...)
 				c := state.reach(t, dir, s)
 				s.Signal(sig)
 				s.Await("Notice .*ended by signal " + unix.SignalName(sig))
@@ -97,8 +94,7 @@ func TestSignalsEndAServerWhoseStdoutIsFull(t *testing.T) {
 	for _, sig := range signals {
 		t.Run(unix.SignalName(sig), func(t *testing.T) {
 			t.Parallel()
-			dir := suitetest.Dir(t)
-			s, c := fillStdout(t, dir)
+			dir, s, c := fillStdout(t)
 			s.Signal(sig)
 			serverLost := number(t, s.Exit(128+int(sig)), `Error .*messages not printed: (\d+)\n`)
 			said := c.Ends(1)
@@ -159,11 +155,7 @@ func TestSignalsEndTheClientInEveryState(t *testing.T) {
 		})
 		t.Run("waiting for a line, "+unix.SignalName(sig), func(t *testing.T) {
 			t.Parallel()
-			dir := suitetest.Dir(t)
-			s := startServer(t, dir)
-			c := startClient(t, dir)
-			c.Send("hello")
-			expectMessage(t, s, "hello")
+			dir, s, c := newPair(t)
 			c.Signal(sig)
 			if said := c.Exit(128 + int(sig)); strings.Contains(said, "not delivered") {
 				t.Errorf("it says:\n%s", said)
@@ -174,8 +166,7 @@ func TestSignalsEndTheClientInEveryState(t *testing.T) {
 		})
 		t.Run("waiting for room, "+unix.SignalName(sig), func(t *testing.T) {
 			t.Parallel()
-			dir := suitetest.Dir(t)
-			s, c := fillStdout(t, dir)
+			dir, s, c := fillStdout(t)
 			c.Signal(sig)
 			// The client could not send one. The server has the others.
 			said := c.Exit(128 + int(sig))

@@ -13,9 +13,9 @@ import (
 
 // fillStdout returns a server whose stdout is full, and a client that waits because the
 // FIFO is full too. All messages are "yes".
-func fillStdout(t *testing.T, dir string) (s, c *suitetest.Process) {
+func fillStdout(t *testing.T) (dir string, s, c *suitetest.Process) {
 	t.Helper()
-	s = startServer(t, dir, "--readers", "2")
+	dir, s = newServer(t, "--readers", "2")
 	c = startClient(t, dir)
 	go func() {
 		for lines := strings.Repeat("yes\n", 1000); ; {
@@ -25,7 +25,7 @@ func fillStdout(t *testing.T, dir string) (s, c *suitetest.Process) {
 		}
 	}()
 	awaitStuck(t, s, c)
-	return s, c
+	return dir, s, c
 }
 
 // awaitStuck waits until nothing moves any more between the client and stdout. It returns
@@ -52,11 +52,7 @@ func awaitStuck(t *testing.T, s, c *suitetest.Process) (writer int) {
 
 func TestStdoutClosedEarlyEndsTheServer(t *testing.T) {
 	t.Parallel()
-	dir := suitetest.Dir(t)
-	s := startServer(t, dir)
-	c := startClient(t, dir)
-	c.Send("one")
-	expectMessage(t, s, "one")
+	dir, s, c := newPair(t)
 	s.Stdout.Close() // as head -1 does
 	c.Send("two")
 	said := s.Exit(1)
@@ -71,8 +67,7 @@ func TestStdoutClosedEarlyEndsTheServer(t *testing.T) {
 
 func TestStdoutClosedEarlyUnderLoad(t *testing.T) {
 	t.Parallel()
-	dir := suitetest.Dir(t)
-	s, c := fillStdout(t, dir)
+	dir, s, c := fillStdout(t)
 	s.Line()
 	s.Stdout.Close()
 	s.Await(`Error .*messages not printed: \d+$`)

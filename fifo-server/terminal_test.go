@@ -12,8 +12,7 @@ import (
 // On a terminal the client prompts for each line, and Ctrl-D ends it.
 func TestClientPromptsOnATerminal(t *testing.T) {
 	t.Parallel()
-	dir := suitetest.Dir(t)
-	s := startServer(t, dir)
+	dir, s := newServer(t)
 	s.Await("waiting for a client")
 	master, slave := suitetest.Terminal(t)
 	cmd := exec.Command("fifo-client")
