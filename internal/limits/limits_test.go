@@ -99,18 +99,12 @@ func TestMemoryForPipesRunsOut(t *testing.T) {
 	}
 	for _, pair := range []string{"fifo", "shm"} {
 		t.Run(pair+" goes on", func(t *testing.T) {
-			server := suitetest.StartCmd(t, "", binary(pair+"-server"))
-			server.Await("waiting for a client")
-			client := suitetest.StartCmd(t, "", input(binary(pair+"-client")))
-			out := server.Rest()
-			server.Exit(0)
-			client.Ends(0)
+			out := transfer(t, dir, binary(pair+"-server"), input(binary(pair+"-client")))
 			for n := 1; n <= lines; n++ {
 				if !strings.Contains(out, fmt.Sprint(n, "\n")) {
 					t.Fatalf("line %d is missing of what was printed", n)
 				}
 			}
-			suitetest.Clean(t, dir, server, client)
 		})
 	}
 	t.Run("a capacity that was asked for is refused", func(t *testing.T) {
@@ -286,19 +280,10 @@ func TestOneProcessor(t *testing.T) {
 	for _, name := range []string{"fifo", "shm"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := suitetest.Dir(t)
-			server := suitetest.StartCmd(t, dir, fork.Command("pin", name+"-server"))
-			server.Await("waiting for a client")
 			const lines = 20000
-			client := suitetest.StartCmd(t, dir, fork.Command("pin", shell(fmt.Sprintf("seq 1 %d | %s-client", lines, name)).Args...))
-			out := server.Rest()
-			server.Exit(0)
-			client.Ends(0)
-			suitetest.Clean(t, dir, server, client)
-			seen := 0
-			for range strings.Lines(out) {
-				seen++
-			}
+			client := shell(fmt.Sprintf("seq 1 %d | %s-client", lines, name))
+			out := transfer(t, suitetest.Dir(t), fork.Command("pin", name+"-server"), fork.Command("pin", client.Args...))
+			seen := strings.Count(out, "\n")
 			if name == "fifo" {
 				seen -= 3 // each reader's last line
 			}
@@ -348,14 +333,9 @@ func TestPairsIn32MiB(t *testing.T) {
 		t.Run(pair, func(t *testing.T) {
 			t.Parallel()
 			cgroup, usage := memoryCgroup(t, 32<<20)
-			dir := folder(t, 0, 0o700)
-			server := suitetest.StartCmd(t, dir, within(cgroup, exec.Command(pair+"-server")))
-			server.Await("waiting for a client")
-			client := suitetest.StartCmd(t, dir, within(cgroup, shell(`seq 1 20000 | "$1"`, pair+"-client")))
-			suitetest.Contains(t, server.Rest(), "20000\n")
-			server.Exit(0)
-			client.Ends(0)
-			suitetest.Clean(t, dir, server, client)
+			out := transfer(t, folder(t, 0, 0o700), within(cgroup, exec.Command(pair+"-server")),
+				within(cgroup, shell(`seq 1 20000 | "$1"`, pair+"-client")))
+			suitetest.Contains(t, out, "20000\n")
 			t.Logf("%d bytes of the group's at the end", number(t, usage))
 		})
 	}

@@ -116,6 +116,20 @@ func run(t *testing.T, code int, cmd *exec.Cmd, parts ...string) (stdout string)
 	return stdout
 }
 
+// transfer runs a server and its client to their end, and returns what the server has
+// printed. They leave nothing in dir.
+func transfer(t *testing.T, dir string, server, client *exec.Cmd) (stdout string) {
+	t.Helper()
+	s := suitetest.StartCmd(t, dir, server)
+	s.Await("waiting for a client")
+	c := suitetest.StartCmd(t, dir, client)
+	stdout = s.Rest()
+	s.Exit(0)
+	c.Ends(0)
+	suitetest.Clean(t, dir, s, c)
+	return stdout
+}
+
 // startRole starts one of roles as a user, and returns when it has said the word.
 func startRole(t *testing.T, uid uint32, word, role string, args ...string) *suitetest.Process {
 	t.Helper()
