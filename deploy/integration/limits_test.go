@@ -17,9 +17,7 @@ func little() option {
 
 func TestLittleMemoryAndOneProcessor(t *testing.T) {
 	forEachPair(t, func(t *testing.T, p pair) {
-		volume := newVolume(t)
-		server := start(t, p.server, sharing(volume), ipc(shareable), little())
-		client := start(t, p.client, sharing(volume), server.namespace(), little(), typing())
+		server, client := p.start(t, newVolume(t), []option{little()}, little(), typing())
 		client.typeLines()
 		server.await("line 1000\n")
 		client.stop()

@@ -64,12 +64,19 @@ func forEachPair(t *testing.T, test func(t *testing.T, p pair)) {
 	}
 }
 
+// start starts a server, with options of its own, and then a client that shares the
+// volume and the server's namespace.
+func (p pair) start(t *testing.T, volume string, ofServer []option, ofClient ...option) (server, client *docker) {
+	t.Helper()
+	server = start(t, p.server, append([]option{sharing(volume), ipc(shareable)}, ofServer...)...)
+	client = start(t, p.client, append([]option{sharing(volume), server.namespace()}, ofClient...)...)
+	return server, client
+}
+
 func TestMessageFromContainerToContainer(t *testing.T) {
 	t.Run("server first", func(t *testing.T) {
 		forEachPair(t, func(t *testing.T, p pair) {
-			volume := newVolume(t)
-			server := start(t, p.server, sharing(volume), ipc(shareable))
-			client := start(t, p.client, sharing(volume), server.namespace(), args("a message"))
+			server, client := p.start(t, newVolume(t), nil, args("a message"))
 			client.mustExit(0)
 			server.mustExit(0, "a message", p.left)
 		})
@@ -100,8 +107,7 @@ func TestVolumeThatIsNotShared(t *testing.T) {
 func TestServerKilledInMidTransfer(t *testing.T) {
 	forEachPair(t, func(t *testing.T, p pair) {
 		volume := newVolume(t)
-		server := start(t, p.server, sharing(volume), ipc(shareable))
-		client := start(t, p.client, sharing(volume), server.namespace(), typing())
+		server, client := p.start(t, volume, nil, typing())
 		client.typeLines()
 		server.await("line 100")
 		server.kill()
@@ -122,9 +128,7 @@ func TestServerKilledInMidTransfer(t *testing.T) {
 
 func TestClientKilledInMidTransfer(t *testing.T) {
 	forEachPair(t, func(t *testing.T, p pair) {
-		volume := newVolume(t)
-		server := start(t, p.server, sharing(volume), ipc(shareable))
-		client := start(t, p.client, sharing(volume), server.namespace(), typing())
+		server, client := p.start(t, newVolume(t), nil, typing())
 		client.typeLines()
 		server.await("line 100")
 		client.kill()
@@ -135,9 +139,7 @@ func TestClientKilledInMidTransfer(t *testing.T) {
 
 func TestClientKilledAndStartedAgain(t *testing.T) {
 	forEachPair(t, func(t *testing.T, p pair) {
-		volume := newVolume(t)
-		server := start(t, p.server, sharing(volume), ipc(shareable), args("--keep-alive"))
-		client := start(t, p.client, sharing(volume), server.namespace(), typing())
+		server, client := p.start(t, newVolume(t), []option{args("--keep-alive")}, typing())
 		client.typeLines()
 		server.await("line 100\n")
 		client.kill()
@@ -186,18 +188,14 @@ func TestUsers(t *testing.T) {
 	const server, other = "65532:70000", "65533:70000"
 	t.Run("are kept apart by the default mode", func(t *testing.T) {
 		forEachPair(t, func(t *testing.T, p pair) {
-			volume := newVolume(t)
-			server := start(t, p.server, sharing(volume), ipc(shareable), user(server))
-			client := start(t, p.client, sharing(volume), server.namespace(), user(other),
+			_, client := p.start(t, newVolume(t), []option{user(server)}, user(other),
 				args(append(p.gate, "a message")...))
 			client.mustExit(1, "permission denied")
 		})
 	})
 	t.Run("of one group meet with mode 0660", func(t *testing.T) {
 		forEachPair(t, func(t *testing.T, p pair) {
-			volume := newVolume(t)
-			server := start(t, p.server, sharing(volume), ipc(shareable), user(server), args("--mode", "0660"))
-			client := start(t, p.client, sharing(volume), server.namespace(), user(other),
+			server, client := p.start(t, newVolume(t), []option{user(server), args("--mode", "0660")}, user(other),
 				args(append(p.gate, "a message")...))
 			client.mustExit(0)
 			server.mustExit(0, "a message")
@@ -233,9 +231,7 @@ func TestStop(t *testing.T) {
 	})
 	t.Run("client, then server, in mid-transfer", func(t *testing.T) {
 		forEachPair(t, func(t *testing.T, p pair) {
-			volume := newVolume(t)
-			server := start(t, p.server, sharing(volume), ipc(shareable), args("--keep-alive"))
-			client := start(t, p.client, sharing(volume), server.namespace(), typing())
+			server, client := p.start(t, newVolume(t), []option{args("--keep-alive")}, typing())
 			client.typeLines()
 			server.await("line 100")
 			client.stop()
