@@ -372,9 +372,7 @@ func TestOneOfSeveralCreatesWins(t *testing.T) {
 				if !f.Replaced() {
 					t.Error("the stale FIFO was not replaced")
 				}
-				if err := f.Remove(); err != nil {
-					t.Error(err)
-				}
+				ipctest.Must(t, f.Remove())
 			}
 			if winners != 1 {
 				t.Fatalf("%d have made the FIFO", winners)
@@ -478,15 +476,12 @@ func TestRemoveFindsTheFIFOWhereItWasMade(t *testing.T) {
 			f := ipctest.FIFO(t, "fifo")
 			if after == "chdir" {
 				t.Chdir(top)
-			} else if err := errors.Join(os.Rename(dir, moved), os.Mkdir(dir, 0o700)); err != nil {
-				t.Fatal(err)
 			} else {
+				ipctest.Must(t, errors.Join(os.Rename(dir, moved), os.Mkdir(dir, 0o700)))
 				t.Chdir(dir)
 				dir = moved
 			}
-			if err := f.Remove(); err != nil {
-				t.Error(err)
-			}
+			ipctest.Must(t, f.Remove())
 			expectNames(t, dir)
 		})
 	}
@@ -515,9 +510,8 @@ func TestFIFOIsMadeInTheFolderThatIsLocked(t *testing.T) {
 			empty, full := other, dir
 			if meanwhile == "chdir" {
 				t.Chdir(other)
-			} else if err := unix.Renameat2(unix.AT_FDCWD, dir, unix.AT_FDCWD, other, unix.RENAME_EXCHANGE); err != nil {
-				t.Fatal(err)
 			} else {
+				ipctest.Must(t, unix.Renameat2(unix.AT_FDCWD, dir, unix.AT_FDCWD, other, unix.RENAME_EXCHANGE))
 				empty, full = dir, other
 			}
 			unlock()

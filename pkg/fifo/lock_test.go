@@ -35,17 +35,11 @@ func TestTryLockDoesNotWait(t *testing.T) {
 	f, _, first := pair(t)
 	second := ipctest.Writer(t, f.Path())
 	ipctest.Must(t, first.TryLock())
-	if err := second.TryLock(); !errors.Is(err, unix.EWOULDBLOCK) {
-		t.Errorf("taken twice: %v", err)
-	}
+	ipctest.Want(t, second.TryLock(), unix.EWOULDBLOCK)
 	first.Unlock()
-	if err := second.TryLock(); err != nil {
-		t.Error(err)
-	}
+	ipctest.Must(t, second.TryLock())
 	second.Close()
-	if err := second.TryLock(); !errors.Is(err, os.ErrClosed) {
-		t.Errorf("after Close: %v", err)
-	}
+	ipctest.Want(t, second.TryLock(), os.ErrClosed)
 }
 
 func TestContextAndCloseEndTheWaitForTheLock(t *testing.T) {

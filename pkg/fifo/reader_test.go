@@ -120,13 +120,11 @@ func TestOpenReaderDoesNotReturnForOthers(t *testing.T) {
 func TestOpenReaderRefusesWhatIsNoFIFO(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := errors.Join(
+	ipctest.Must(t, errors.Join(
 		os.WriteFile(dir+"/file", nil, 0o600),
 		unix.Mkfifo(dir+"/fifo", 0o600),
 		os.Symlink("fifo", dir+"/link"),
-	); err != nil {
-		t.Fatal(err)
-	}
+	))
 	for name, target := range map[string]error{
 		dir + "/file":     fifo.ErrNotFIFO,
 		dir + "/link":     fifo.ErrNotFIFO,
@@ -202,9 +200,7 @@ func TestCloseWaitsForNobodyAndCanBeRepeated(t *testing.T) {
 	t.Parallel()
 	_, r, w := pair(t)
 	for range 2 {
-		if err := errors.Join(r.Close(), w.Close()); err != nil {
-			t.Error(err)
-		}
+		ipctest.Must(t, errors.Join(r.Close(), w.Close()))
 	}
 	_, err := r.Pending()
 	ipctest.Want(t, err, os.ErrClosed)
@@ -304,9 +300,7 @@ func TestAwaitTakesNothing(t *testing.T) {
 	send(t, w, "hello")
 	ipctest.Must(t, ipctest.Within(t, waiting))
 	expectCount(t, r.Pending, len("hello"))
-	if err := r.Await(); err != nil {
-		t.Error(err)
-	}
+	ipctest.Must(t, r.Await())
 	expectMessages(t, r.Read, "hello")
 }
 

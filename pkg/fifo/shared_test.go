@@ -150,14 +150,10 @@ func TestMarkIsFoundBehindAStream(t *testing.T) {
 			r := sharedReader(t, f)
 			fd := ipctest.Open(t, f.Path(), unix.O_WRONLY)
 			stream := strings.Repeat("s", size)
-			if n, err := unix.Write(fd, []byte(stream)); n != size || err != nil {
-				t.Fatal(n, err)
-			}
+			ipctest.Write(t, fd, stream)
 			// A stream writer's last page takes in no packet of a whole page.
 			ipctest.Must(t, f.StopReaders(context.Background(), 1))
-			if _, err := unix.Write(fd, []byte("late")); err != nil {
-				t.Fatal(err)
-			}
+			ipctest.Write(t, fd, "late")
 			expectCount(t, f.Pending, 2)
 			expectNext(t, r, stream)
 			_, err := r.Next()
@@ -241,9 +237,7 @@ func TestSharedReaderTriesWithoutBlocking(t *testing.T) {
 		return err
 	}, unix.SYS_READ)
 	send(t, w, "three")
-	if err := ipctest.Within(t, waiting); err != nil {
-		t.Error(err)
-	}
+	ipctest.Must(t, ipctest.Within(t, waiting))
 }
 
 func TestStopOneStopsAReaderThatIsAsleep(t *testing.T) {

@@ -480,9 +480,7 @@ func TestWriterLearnsThatTheServerWasKilled(t *testing.T) {
 	send(t, w, "one", "two", "three")
 	gone := ipctest.Blocked(t, w.AwaitGone, ipctest.InPoll...)
 	server.Kill()
-	if err := ipctest.Within(t, gone); err != nil {
-		t.Error(err)
-	}
+	ipctest.Must(t, ipctest.Within(t, gone))
 	if !w.PeerGone() {
 		t.Error("PeerGone is false")
 	}
