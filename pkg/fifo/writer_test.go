@@ -443,6 +443,8 @@ func TestUnreadIsExactAfterTheReadersDeath(t *testing.T) {
 			for range 2 { // alive or dead
 				expectCount(t, w.Unread, tt.left)
 				ipctest.Must(t, errors.Join(f.Remove(), r.Close()))
+				// A child that another test forks has the read end up to its execve(2).
+				ipctest.Eventually(t, "nobody reads", w.PeerGone)
 				_, err := w.Write(buf)
 				ipctest.Want(t, err, unix.EPIPE)
 				f = ipctest.FIFO(t, f.Path()) // a new server changes nothing
