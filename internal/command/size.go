@@ -53,12 +53,10 @@ var units = map[string]int64{
 
 // ParseSize reads a number of bytes: 64, 4k, 1M, 1MiB; or without a unit 0x1000.
 func ParseSize(text string) (int, error) {
-	digits, unit, base := text, "", 10
+	digits := strings.TrimRight(text, "kKmMgGiIbB")
+	unit, base := strings.ToLower(text[len(digits):]), 10
 	if hex, ok := strings.CutPrefix(strings.ToLower(text), "0x"); ok {
-		digits, base = hex, 16
-	} else {
-		digits = strings.TrimRight(text, "kKmMgGiIbB")
-		unit = strings.ToLower(text[len(digits):])
+		digits, unit, base = hex, "", 16
 	}
 	factor, known := units[unit]
 	n, err := strconv.ParseInt(digits, base, 64)
