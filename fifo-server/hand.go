@@ -4,8 +4,7 @@ import "os"
 
 // noText stands at the start of a buffer into which no message has been read yet. A
 // message that begins with these bytes, or is a part of their beginning, is taken for
-// none. Text
-// in UTF-8 has no such bytes.
+// none. Text in UTF-8 has no such bytes.
 const noText = "\xff\xfe\xfd\xfc\xfb\xfa\xf9\xf8"
 
 // hands is memory that the server and its readers share, and that readers read
