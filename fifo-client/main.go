@@ -52,7 +52,7 @@ func sendCommand(ctx context.Context, env *command.Env, c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	server, err := client.ServerOf(c, "fifo-server", "path", contract.FIFO)
+	server, err := client.ServerOf(c, "fifo-server", contract.PathFlag, contract.FIFO)
 	if err != nil {
 		return err
 	}

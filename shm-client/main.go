@@ -128,7 +128,7 @@ func connectionOf(env *command.Env, c *cli.Context) (to connection, err error) {
 	if to.size, err = command.Size(c, "size", 1); err != nil {
 		return to, err
 	}
-	if to.server, err = client.ServerOf(c, "shm-server", "fifo", contract.Gate); err != nil {
+	if to.server, err = client.ServerOf(c, "shm-server", contract.GateFlag, contract.Gate); err != nil {
 		return to, err
 	}
 	to.key, err = contract.KeyOf(c)

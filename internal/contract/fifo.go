@@ -12,13 +12,16 @@ import (
 // FIFOName is the FIFO of fifo-server and fifo-client in --dir.
 const FIFOName = "fifo.ipc"
 
+// PathFlag is the name of the flag that leads to another FIFO than that in --dir.
+const PathFlag = "path"
+
 // FIFOFlags are --dir and --path, which lead to the FIFO of fifo-server.
 func FIFOFlags() []cli.Flag {
 	return []cli.Flag{
 		rundir.Flag(),
-		&cli.StringFlag{Name: "path", Usage: "the FIFO, anywhere (default: " + FIFOName + " in --dir)"},
+		&cli.StringFlag{Name: PathFlag, Usage: "the FIFO, anywhere (default: " + FIFOName + " in --dir)"},
 	}
 }
 
 // FIFO returns the path to which [FIFOFlags] lead. It opens --dir if that is the folder.
-func FIFO(c *cli.Context) (string, error) { return rundir.Path(c, "path", FIFOName) }
+func FIFO(c *cli.Context) (string, error) { return rundir.Path(c, PathFlag, FIFOName) }

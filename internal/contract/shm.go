@@ -12,6 +12,9 @@ import (
 // segment.
 const GateName = "shm.fifo"
 
+// GateFlag is the name of the flag that leads to another gate than that in --dir.
+const GateFlag = "fifo"
+
 // ProjID is the second argument of ftok(3), from which the key of the segment is made.
 const ProjID = 306
 
@@ -52,12 +55,12 @@ func (k Key) Parts() (sysv.KeyParts, error) { return sysv.PartsOf(k.Path, k.Proj
 // ShmFlags are [KeyFlags] and --fifo, which leads to the gate.
 func ShmFlags() []cli.Flag {
 	return append(KeyFlags(),
-		&cli.StringFlag{Name: "fifo", Usage: "the FIFO, anywhere (default: " + GateName + " in --dir)"})
+		&cli.StringFlag{Name: GateFlag, Usage: "the FIFO, anywhere (default: " + GateName + " in --dir)"})
 }
 
 // Gate returns the path of the FIFO to which [ShmFlags] lead. It opens --dir if that is
 // the folder.
-func Gate(c *cli.Context) (string, error) { return rundir.Path(c, "fifo", GateName) }
+func Gate(c *cli.Context) (string, error) { return rundir.Path(c, GateFlag, GateName) }
 
 // SyncFlag is --sync.
 func SyncFlag() cli.Flag {
