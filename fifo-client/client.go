@@ -66,9 +66,9 @@ func (s *sender) watch(stop context.CancelCauseFunc) {
 func (s *sender) gone() error { return fmt.Errorf("FIFO %s: the server has gone", s.server.Path) }
 
 func (s *sender) sendOne(m client.Message) error {
-	if m.Length > fifo.Atomic {
+	if err := m.Fits(fifo.Atomic); err != nil {
 		s.refused++
-		s.env.Log.Error().Msgf("%v: %d bytes, at most %d are one message: not sent", m, m.Length, fifo.Atomic)
+		s.env.Log.Error().Msgf("%v: %v: not sent", m, err)
 		return nil
 	}
 	text := m.Text

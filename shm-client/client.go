@@ -75,8 +75,8 @@ func (s *sender) send(ctx context.Context) error {
 
 // sendOne sends a message. It fails with errQuit if that was the last.
 func (s *sender) sendOne(m client.Message) error {
-	if m.Length > s.box.Max() {
-		return s.refuse(m, fmt.Errorf("%d bytes, at most %d are one message", m.Length, s.box.Max()))
+	if err := m.Fits(s.box.Max()); err != nil {
+		return s.refuse(m, err)
 	}
 	text, last := m.Text, string(m.Text) == contract.Quit
 	if s.sync == contract.SyncNone || s.torn && !last {

@@ -36,6 +36,14 @@ type Message struct {
 // String tells the user which message it is: "line 17".
 func (m Message) String() string { return fmt.Sprint(m.kind, " ", m.number) }
 
+// Fits fails if the message has more than max bytes.
+func (m Message) Fits(max int) error {
+	if m.Length > max {
+		return fmt.Errorf("%d bytes, at most %d are one message", m.Length, max)
+	}
+	return nil
+}
+
 // Input is what the user gives a client to send: arguments, or without any the lines of
 // stdin.
 type Input struct {
